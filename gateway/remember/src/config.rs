@@ -1,0 +1,107 @@
+//! How much may be remembered.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::shard::GENERATIONS;
+use crate::table::{SLOT_BYTES, Table};
+
+/// Least `bytes_max`.
+pub const BYTES_MIN: usize = 1024 * 1024;
+/// A table is at most about this large, so that allocating or dropping one
+/// stalls nobody.
+const TABLE_BYTES_TARGET: usize = 256 * 1024;
+const SHARDS_MIN: usize = 16;
+const SHARDS_MAX: usize = 4096;
+
+/// Bounds of what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RememberConfig {
+    /// Bytes of all tables of confirmed keys, at least [`BYTES_MIN`]. A key
+    /// takes 23.5 bytes in a full table.
+    pub bytes_max: usize,
+    /// Keys in flight at once, at least 1; about 100 bytes each, beside
+    /// `bytes_max`.
+    pub in_flight_max: usize,
+}
+
+/// A bound that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RememberConfigError {
+    /// `bytes_max` is too small.
+    #[error("bytes_max is {0}; at least {BYTES_MIN} bytes are needed")]
+    BytesMax(usize),
+    /// `in_flight_max` is 0.
+    #[error("in_flight_max is 0; at least 1 key must be allowed in flight")]
+    InFlightMax,
+}
+
+/// How the bytes are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// A power of two.
+    pub(crate) shards: usize,
+    pub(crate) table_slots: usize,
+}
+
+// === impl RememberConfig ===
+
+impl Default for RememberConfig {
+    fn default() -> Self {
+        Self { bytes_max: 256 * 1024 * 1024, in_flight_max: 256 * 1024 }
+    }
+}
+
+impl RememberConfig {
+    /// Checks the bounds.
+    pub fn check(&self) -> Result<(), RememberConfigError> {
+        if self.bytes_max < BYTES_MIN {
+            return Err(RememberConfigError::BytesMax(self.bytes_max));
+        }
+        if self.in_flight_max == 0 {
+            return Err(RememberConfigError::InFlightMax);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        let shards = (self.bytes_max / GENERATIONS / TABLE_BYTES_TARGET)
+            .clamp(SHARDS_MIN, SHARDS_MAX)
+            .next_power_of_two();
+        Layout { shards, table_slots: self.bytes_max / shards / GENERATIONS / SLOT_BYTES }
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// Keys remembered when every table is full.
+    pub(crate) fn capacity(self) -> usize {
+        self.shards * GENERATIONS * Table::keys_max(self.table_slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_stays_within_its_bytes() {
+        for bytes_max in [BYTES_MIN, 10_000_000, 256 << 20, 3 << 30, 100 << 30] {
+            let layout = RememberConfig { bytes_max, ..Default::default() }.layout();
+            let bytes = layout.shards * GENERATIONS * layout.table_slots * SLOT_BYTES;
+            assert!(bytes <= bytes_max && bytes > bytes_max * 9 / 10, "{layout:?}");
+            assert!(layout.shards.is_power_of_two());
+        }
+    }
+
+    #[test]
+    fn bounds_too_small_are_refused() {
+        let small = RememberConfig { bytes_max: 5, ..Default::default() };
+        assert_eq!(small.check(), Err(RememberConfigError::BytesMax(5)));
+        let none = RememberConfig { in_flight_max: 0, ..Default::default() };
+        assert_eq!(none.check(), Err(RememberConfigError::InFlightMax));
+        assert_eq!(RememberConfig::default().check(), Ok(()));
+    }
+}
