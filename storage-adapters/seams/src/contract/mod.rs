@@ -8,3 +8,4 @@ pub mod dedupe_index;
 pub mod document_store;
 pub mod event_log;
 pub mod row_store;
+pub mod sample;
