@@ -76,10 +76,14 @@ impl Reservations {
         self.flight.tell();
     }
 
-    /// Releases what is not confirmed.
-    fn release(&mut self) {
+    /// Gives up the keys at `indices` now rather than on drop: their append
+    /// failed. Indices that this call does not hold are passed over.
+    pub fn release(&mut self, indices: impl IntoIterator<Item = usize>) {
         let mut settled = 0;
-        for (index, asked) in self.asked.iter_mut().enumerate().filter(|(_, asked)| asked.held) {
+        for index in indices {
+            let Some(asked) = self.asked.get_mut(index).filter(|asked| asked.held) else {
+                continue;
+            };
             asked.held = false;
             settled += 1;
             self.remembered.release(asked);
@@ -94,6 +98,6 @@ impl Reservations {
 
 impl Drop for Reservations {
     fn drop(&mut self) {
-        self.release();
+        self.release(0..self.asked.len());
     }
 }

@@ -90,6 +90,18 @@ async fn waiters_learn_each_key_by_itself() {
 }
 
 #[test]
+fn keys_given_up_early_are_free_at_once() {
+    let set = remembered(10);
+    let mut held = set.reserve(&[A, B]).expect("room");
+    held.release([0, 5]);
+    assert!(is_fresh(&set, A));
+    assert!(!is_fresh(&set, B));
+    held.confirm([0, 1]);
+    assert!(!set.contains(A.0), "what was given up is not confirmed");
+    assert!(set.contains(B.0));
+}
+
+#[test]
 fn a_second_copy_in_one_call_follows_the_first() {
     let set = remembered(10);
     let held = set.reserve(&[A, B, A, (A.0, 99)]).expect("room");
