@@ -1,0 +1,70 @@
+//! Looks through `properties` once: one valid JSON object, within the limits.
+//!
+//! Accepts what `serde_json` reads into a map, no more and no less, so that
+//! whoever reads the record later can. Duplicate keys are let through; readers
+//! take the last one. A string that is too long is truncated at a character's
+//! boundary; only then are the bytes written anew.
+
+mod scan;
+mod string;
+
+use scan::Scanner;
+
+/// What is left out of the bytes: from `start` up to `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    start: usize,
+    end: usize,
+}
+
+/// Why properties are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Not JSON, or not an object: what is wrong, at which byte.
+    Malformed(&'static str, usize),
+    /// JSON, but beyond a limit.
+    Limit(&'static str, usize),
+}
+
+/// Checks the text of an object. Empty text is no properties.
+///
+/// `Ok(None)`: fine as it is. `Ok(Some(_))`: the text with its long strings
+/// truncated. `Err`: what is wrong, where, and what is allowed.
+pub(crate) fn check(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    match scan(text) {
+        Ok(cuts) if cuts.is_empty() => Ok(None),
+        Ok(cuts) => Ok(Some(without(text, &cuts))),
+        Err(Fault::Malformed(what, at)) => {
+            Err(format!("properties: is not a JSON object: {what} at byte {at}"))
+        }
+        Err(Fault::Limit(what, limit)) => {
+            Err(format!("properties: {what}, at most {limit} are taken"))
+        }
+    }
+}
+
+fn scan(text: &[u8]) -> Result<Vec<Cut>, Fault> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Fault::Malformed("invalid UTF-8", error.valid_up_to()));
+    }
+    let mut scanner = Scanner::new(text);
+    scanner.document()?;
+    Ok(scanner.into_cuts())
+}
+
+fn without(text: &[u8], cuts: &[Cut]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for cut in cuts {
+        kept.extend_from_slice(&text[at..cut.start]);
+        at = cut.end;
+    }
+    kept.extend_from_slice(&text[at..]);
+    kept
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Properties against the reader that comes later.

@@ -1,0 +1,1 @@
+//! Every rule for values, as a table.

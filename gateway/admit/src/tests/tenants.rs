@@ -1,0 +1,1 @@
+//! Keys, tokens, reloads and rates from the outside.
