@@ -56,7 +56,8 @@ fn resolve(owner: &mut dyn DedupePartition, at_ms: i64, sightings: &[Sighting]) 
 
 /// The three verdicts, and that the first copy is what stays.
 pub async fn first_then_duplicate_then_reused<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let mut owner = index.open(0).expect("a free partition opens");
     let (a, again) = (sighting(1, 5, 0), sighting(1, 6, 3));
     let other = Sighting { fingerprint: 99, ..sighting(1, 7, 0) };
@@ -69,7 +70,8 @@ pub async fn first_then_duplicate_then_reused<I: DedupeIndex, O: Fn() -> I>(fres
 
 /// Two equal keys in one call: the lower index is first.
 pub async fn equal_keys_in_one_call<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let mut owner = index.open(0).expect("a free partition opens");
     let batch = [sighting(1, 5, 0), sighting(2, 5, 1), sighting(1, 5, 2)];
     let held = first(0, &batch[0]);
@@ -130,7 +132,8 @@ pub async fn replay_after_partial_persist<I: DedupeIndex, O: Fn() -> I>(fresh: i
 pub async fn unpersisted_stretch_is_resolved_again<I: DedupeIndex, O: Fn() -> I>(
     fresh: impl Fn() -> O,
 ) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let record = [sighting(1, 0, 0), sighting(2, 0, 1)];
     {
         let mut owner = index.open(0).expect("a free partition opens");
@@ -173,7 +176,8 @@ pub async fn persisted_state_survives<I: DedupeIndex, O: Fn() -> I>(fresh: impl 
 /// Keys are forgotten by the log time of their first copy, once the owner has
 /// persisted; never earlier.
 pub async fn expiry_forgets_whole_days<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let mut owner = index.open(0).expect("a free partition opens");
     let (old, new) = (sighting(1, 0, 0), sighting(2, 1, 0));
     resolve(&mut *owner, LOG_MS, &[old]);
@@ -216,7 +220,8 @@ pub async fn expiry_survives<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O
 
 /// A second owner at the same time is an error; after the first went it is not.
 pub async fn one_owner_a_partition<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let owner = index.open(5).expect("a free partition opens");
     assert!(matches!(index.open(5), Err(StoreError::Refused(_))), "a second owner is refused");
     assert!(index.open(6).is_ok(), "another partition is free");
@@ -226,7 +231,8 @@ pub async fn one_owner_a_partition<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn(
 
 /// Each partition decides for itself.
 pub async fn partitions_are_apart<I: DedupeIndex, O: Fn() -> I>(fresh: impl Fn() -> O) {
-    let index = fresh()();
+    let open = fresh();
+    let index = open();
     let mut a = index.open(0).expect("a free partition opens");
     let mut b = index.open(1).expect("a free partition opens");
     let seen = sighting(1, 0, 0);

@@ -108,7 +108,8 @@ async fn profile(store: &impl RowStore, user: &str) -> Option<Profile> {
 
 /// Nothing there: an empty page, no profile, healthy.
 pub async fn an_empty_store_answers<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let shown = page(&store, "u", None, 10).await;
     assert!(shown.rows.is_empty() && shown.next.is_none());
     assert_eq!(profile(&store, "u").await, None);
@@ -121,7 +122,8 @@ pub async fn an_empty_store_answers<S: RowStore, O: Fn() -> S>(fresh: impl Fn() 
 
 /// Pages of any size give every row once, newest first.
 pub async fn pages_run_newest_first<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let rows: Vec<_> = (0..100)
         .map(|n| page_view(APP, &format!("e-{n}"), NOON_MS + (n * 37 % 100) * 1_000, "u", "p"))
         .collect();
@@ -133,7 +135,8 @@ pub async fn pages_run_newest_first<S: RowStore, O: Fn() -> S>(fresh: impl Fn() 
 
 /// Rows of one millisecond are ordered by key, and a page may end among them.
 pub async fn equal_times_page_by_key<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let keys = [0, 1, 9, u128::MAX, u128::MAX / 2, 5, 3];
     let mut rows: Vec<_> = keys
         .iter()
@@ -154,7 +157,8 @@ pub async fn equal_times_page_by_key<S: RowStore, O: Fn() -> S>(fresh: impl Fn()
 /// The day is of the raw time, the order of the corrected one: the two may be
 /// far apart either way.
 pub async fn days_are_merged_by_corrected_time<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let rows: Vec<_> = (0..200i32)
         .map(|n| {
             let time_ms = NOON_MS + i64::from(n * 53 % 200) * DAY_MS / 7;
@@ -174,7 +178,8 @@ pub async fn days_are_merged_by_corrected_time<S: RowStore, O: Fn() -> S>(fresh:
 
 /// A row gives back the document that was written.
 pub async fn rows_come_back_whole<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let row = document(APP, "e-1", "buy", NOON_MS, "d", "u", |event, envelope| {
         super::sample::properties(event, r#"{"price":1.5,"tags":["a","b"]}"#);
         event.session_id = "s".into();
@@ -190,7 +195,8 @@ pub async fn rows_come_back_whole<S: RowStore, O: Fn() -> S>(fresh: impl Fn() ->
 
 /// The same names in another app, or a name that begins alike, are others.
 pub async fn users_and_apps_are_apart<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let mine = page_view(APP, "e-1", NOON_MS, "u", "p");
     let others = [
         page_view(APP, "e-2", NOON_MS, "u2", "p"),
@@ -207,7 +213,8 @@ pub async fn users_and_apps_are_apart<S: RowStore, O: Fn() -> S>(fresh: impl Fn(
 
 /// Writing rows again, together or apart, in any order, changes nothing.
 pub async fn timelines_take_writes_again<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let mut rows: Vec<_> = (0..30)
         .map(|n| page_view(APP, &format!("e-{n}"), NOON_MS + n % 7 * DAY_MS, "u", "p"))
         .collect();
@@ -223,7 +230,8 @@ pub async fn timelines_take_writes_again<S: RowStore, O: Fn() -> S>(fresh: impl 
 
 /// Every order of five changes to one cell, in one call or one by one, shows the same.
 pub async fn profile_cells_are_free_of_order<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let changes: [(i64, u128, Cell); 5] = [
         (10, 1, Cell::Set(json("\"old\""))),
         (20, 1, Cell::Set(json("\"low key\""))),
@@ -254,7 +262,8 @@ pub async fn profile_cells_are_free_of_order<S: RowStore, O: Fn() -> S>(fresh: i
 
 /// An unset hides an earlier set and an earlier set-once, not a later one.
 pub async fn unset_hides_what_came_before<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let cases: [(&str, i64, Option<&str>); 4] = [
         ("set before", 10, None),
         ("once before", 10, None),
@@ -284,7 +293,8 @@ pub async fn unset_hides_what_came_before<S: RowStore, O: Fn() -> S>(fresh: impl
 
 /// Earliest set-once, any JSON, odd names.
 pub async fn profiles_show_every_kind<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     write(
         &store,
         vec![
@@ -308,7 +318,8 @@ pub async fn profiles_show_every_kind<S: RowStore, O: Fn() -> S>(fresh: impl Fn(
 
 /// Earliest and latest, whatever the order.
 pub async fn seen_keeps_both_ends<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let both = async |user: &'static str| {
         let shown = profile(&store, user).await.expect("the user was seen");
         (shown.first_seen_ms, shown.last_seen_ms)
@@ -326,7 +337,8 @@ pub async fn seen_keeps_both_ends<S: RowStore, O: Fn() -> S>(fresh: impl Fn() ->
 
 /// A value that is not JSON is named in the report; its neighbours are kept.
 pub async fn what_cannot_be_kept_is_refused<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let writes = vec![
         change("u", 1, 1, "a", Cell::Set(json("1"))),
         change("u", 1, 1, "b", Cell::Set(json("{"))),
@@ -342,7 +354,8 @@ pub async fn what_cannot_be_kept_is_refused<S: RowStore, O: Fn() -> S>(fresh: im
 
 /// The ledger's question.
 pub async fn contains_finds_the_row<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     let row = filed_under(page_view(APP, "e-1", NOON_MS, "u", "p"), Day(20_770));
     write_rows(&store, std::slice::from_ref(&row)).await;
     let there = async |user: &'static str, time_ms, key| {
@@ -408,7 +421,8 @@ pub async fn everything_survives<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> 
 
 /// A closed store takes nothing, says so, and dead-letters nothing.
 pub async fn closed_takes_no_more<S: RowStore, O: Fn() -> S>(fresh: impl Fn() -> O) {
-    let store = fresh()();
+    let open = fresh();
+    let store = open();
     store.close().await.expect("close succeeds");
     let refused = store.write(vec![seen("u", 1)]).await;
     assert!(matches!(refused, Err(StoreError::Retry { .. })), "{refused:?}");
