@@ -210,3 +210,7 @@ fn secrets<'c>(id: &str, app: &'c AppConfig) -> Vec<(String, &'c Secret)> {
     let read = app.read_tokens.iter().enumerate().map(|(n, key)| (named("read_tokens", n), key));
     write.chain(server).chain(read).collect()
 }
+
+#[cfg(test)]
+#[path = "../tests/config.rs"]
+mod tests;
