@@ -1,0 +1,514 @@
+//! A cursor over JSON text: walks it once, copies nothing it need not, and
+//! checks the grammar of all it walks over.
+//!
+//! The text is already known to be UTF-8. Two kinds of trouble are kept apart:
+//! broken JSON ends the walk ([`Broken`]), a value of an unwanted type is
+//! returned as what it is ([`Value`]), so that the caller can refuse one event
+//! and go on. `raw_object` alone does not look inside: it finds the end by
+//! brackets and strings, for text that is checked later.
+
+use std::borrow::Cow;
+
+use sluice_event::limits::JSON_DEPTH_MAX;
+use sluice_event::{Reason, Refusal, Text};
+
+/// The text is no JSON from here on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub at: usize,
+    pub what: &'static str,
+    pub too_deep: bool,
+}
+
+/// A value as found. Containers are passed over and given as raw text.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Value<'b> {
+    Null,
+    Bool(bool),
+    /// As written.
+    Number(&'b str),
+    Text(Text<'b>),
+    /// As written, grammar checked.
+    Array(&'b str),
+    /// As written, grammar checked.
+    Object(&'b str),
+}
+
+/// Where the walk is.
+pub(crate) struct Cursor<'b> {
+    text: &'b str,
+    at: usize,
+    depth: usize,
+}
+
+type Walk<T> = Result<T, Broken>;
+
+// === impl Broken ===
+
+impl Broken {
+    /// The refusal of the whole body.
+    pub(crate) fn refuse(&self) -> Refusal {
+        let Self { at, what, too_deep } = self;
+        if *too_deep {
+            let detail =
+                format!("JSON nested deeper than {JSON_DEPTH_MAX} at byte {at}; flatten it");
+            return Refusal::new(Reason::BodyTooDeep, detail).limit(JSON_DEPTH_MAX as u64);
+        }
+        Refusal::new(Reason::BodyInvalid, format!("not JSON at byte {at}: expected {what}"))
+    }
+}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Self {
+        broken.refuse()
+    }
+}
+
+// === impl Value ===
+
+impl Value<'_> {
+    /// What it is, for details.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+// === impl Cursor ===
+
+impl<'b> Cursor<'b> {
+    pub(crate) fn new(text: &'b str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// Byte position, for slices of the text.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `start` to here.
+    pub(crate) fn since(&self, start: usize) -> &'b str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The next byte that is not white space, not yet taken.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn broken_here(&self, what: &'static str) -> Broken {
+        Broken { at: self.at, what, too_deep: false }
+    }
+
+    fn broken<T>(&self, what: &'static str) -> Walk<T> {
+        Err(self.broken_here(what))
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8, what: &'static str) -> Walk<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.broken(what)
+    }
+
+    fn deeper(&mut self) -> Walk<()> {
+        self.depth += 1;
+        if self.depth > JSON_DEPTH_MAX {
+            return Err(Broken { at: self.at, what: "less depth", too_deep: true });
+        }
+        Ok(())
+    }
+
+    /// Nothing but white space may follow.
+    pub(crate) fn end(&mut self) -> Walk<()> {
+        if self.peek().is_some() { self.broken("the end of the body") } else { Ok(()) }
+    }
+
+    /// Walks an object: `each` is called with every key and must take its value.
+    pub(crate) fn object<F, E>(&mut self, mut each: F) -> Result<(), E>
+    where
+        F: FnMut(&mut Self, &str) -> Result<(), E>,
+        E: From<Broken>,
+    {
+        self.take(b'{', "an object")?;
+        self.deeper()?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(());
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.broken_here("a key in quotes").into());
+            }
+            let key = self.text()?;
+            self.take(b':', "':'")?;
+            each(self, &key)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break,
+                _ => return Err(self.broken_here("',' or '}'").into()),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Walks an array: `each` must take every element. `false` ends the walk
+    /// early, with nothing said about the rest.
+    pub(crate) fn array<F, E>(&mut self, mut each: F) -> Result<bool, E>
+    where
+        F: FnMut(&mut Self) -> Result<bool, E>,
+        E: From<Broken>,
+    {
+        self.take(b'[', "an array")?;
+        self.deeper()?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(true);
+        }
+        loop {
+            if !each(self)? {
+                return Ok(false);
+            }
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => break,
+                _ => return Err(self.broken_here("',' or ']'").into()),
+            }
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(true)
+    }
+
+    /// Takes any value.
+    pub(crate) fn value(&mut self) -> Walk<Value<'b>> {
+        match self.peek() {
+            Some(b'"') => Ok(Value::Text(self.text()?)),
+            Some(b'{') => {
+                let start = self.at;
+                self.object::<_, Broken>(|cursor, _| cursor.skip())?;
+                Ok(Value::Object(self.since(start)))
+            }
+            Some(b'[') => {
+                let start = self.at;
+                self.array::<_, Broken>(|cursor| cursor.skip().map(|()| true))?;
+                Ok(Value::Array(self.since(start)))
+            }
+            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(self.number()?)),
+            Some(b't') => self.word("true").map(|()| Value::Bool(true)),
+            Some(b'f') => self.word("false").map(|()| Value::Bool(false)),
+            Some(b'n') => self.word("null").map(|()| Value::Null),
+            _ => self.broken("a value"),
+        }
+    }
+
+    /// Takes any value and forgets it.
+    pub(crate) fn skip(&mut self) -> Walk<()> {
+        self.value().map(|_| ())
+    }
+
+    /// Takes an object as raw text, looking only for its end.
+    pub(crate) fn raw_object(&mut self) -> Walk<&'b str> {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        // One bit per open bracket: 1 for '{'. The depth limit keeps it in 32 bits.
+        let mut open: u32 = 0;
+        let mut depth = self.depth;
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.quoted()?;
+                    continue;
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    if depth > JSON_DEPTH_MAX {
+                        return Err(Broken { at: self.at, what: "less depth", too_deep: true });
+                    }
+                    open = open << 1 | u32::from(byte == b'{');
+                }
+                b'}' | b']' => {
+                    if (open & 1 == 1) != (byte == b'}') {
+                        return self.broken("the bracket that was opened");
+                    }
+                    open >>= 1;
+                    depth -= 1;
+                    if depth == self.depth {
+                        self.at += 1;
+                        return Ok(self.since(start));
+                    }
+                }
+                _ => {}
+            }
+            self.at += 1;
+        }
+        self.broken("'}'")
+    }
+
+    fn word(&mut self, word: &'static str) -> Walk<()> {
+        if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            return Ok(());
+        }
+        self.broken("true, false or null")
+    }
+
+    fn digits(&mut self) -> Walk<()> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        while bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        if self.at == start { self.broken("a digit") } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Walk<&'b str> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        if bytes.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        if bytes.get(self.at) == Some(&b'0') {
+            self.at += 1;
+            if bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+                return self.broken("no digit after a leading 0");
+            }
+        } else {
+            self.digits()?;
+        }
+        if bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(bytes.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(bytes.get(self.at), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.since(start))
+    }
+
+    /// Takes a string without its quotes; the flag says that it has escapes.
+    #[inline]
+    fn quoted(&mut self) -> Walk<(&'b str, bool)> {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.at = plain_end(bytes, self.at);
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    let inside = self.since(start);
+                    self.at += 1;
+                    return Ok((inside, escaped));
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return self.broken("no bare control character in a string"),
+                None => return self.broken("'\"'"),
+            }
+        }
+    }
+
+    /// Passes over one escape sequence.
+    fn escape(&mut self) -> Walk<()> {
+        let bytes = self.text.as_bytes();
+        match bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => match bytes.get(self.at + 2..self.at + 6) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => self.at += 6,
+                _ => return self.broken("four hex digits after \\u"),
+            },
+            _ => return self.broken("a known escape"),
+        }
+        Ok(())
+    }
+
+    /// Takes a string; borrowed unless it has escapes.
+    #[inline]
+    pub(crate) fn text(&mut self) -> Walk<Text<'b>> {
+        let (inside, escaped) = self.quoted()?;
+        Ok(if escaped { Cow::Owned(unescape(inside)) } else { Cow::Borrowed(inside) })
+    }
+}
+
+/// The first byte from `at` on that is a quote, a backslash or a control
+/// character, eight at a time.
+#[inline]
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & TOPS;
+        let found = zero(word ^ (ONES * u64::from(b'"')))
+            | zero(word ^ (ONES * u64::from(b'\\')))
+            | control;
+        if found != 0 {
+            // The lowest flag is exact; borrows only disturb those above it.
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        at += 1;
+    }
+    at
+}
+
+/// Resolves escapes whose form was checked. A lone surrogate becomes U+FFFD.
+fn unescape(inside: &str) -> String {
+    let mut out = String::with_capacity(inside.len());
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        let kind = rest.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(at + 2..).unwrap_or_default();
+        match kind {
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            b'u' => {
+                let (unit, after) = unit(rest);
+                rest = after;
+                out.push(match unit {
+                    0xD800..0xDC00 => match rest.strip_prefix("\\u").map(self::unit) {
+                        Some((low @ 0xDC00..0xE000, after)) => {
+                            rest = after;
+                            let code = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+                            char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+                        }
+                        _ => char::REPLACEMENT_CHARACTER,
+                    },
+                    _ => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                });
+            }
+            other => out.push(char::from(other)),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Four hex digits, and what follows.
+fn unit(text: &str) -> (u32, &str) {
+    let (hex, rest) = text.split_at_checked(4).unwrap_or((text, ""));
+    (u32::from_str_radix(hex, 16).unwrap_or(0xFFFD), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut cursor = Cursor::new(text);
+        cursor.skip().and_then(|()| cursor.end()).is_ok()
+    }
+
+    #[test]
+    fn grammar() {
+        for good in ["{}", " [1, -0.5e+3 ,\"a\\u00e9\"] ", "{\"a\":{\"b\":[null,true,false]}}", "0"]
+        {
+            assert!(accepts(good), "{good}");
+        }
+        for bad in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{a:1}",
+            "01",
+            "1.",
+            "-",
+            "\"\\x\"",
+            "\"a",
+            "tru",
+            "[1]x",
+            "{\"a\":1,}",
+            "\"\\u12\"",
+            "\"\n\"",
+            "[}",
+            "nul",
+        ] {
+            assert!(!accepts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_and_named() {
+        let fits = format!("{}{}", "[".repeat(JSON_DEPTH_MAX), "]".repeat(JSON_DEPTH_MAX));
+        assert!(accepts(&fits));
+        let deep = "[".repeat(1_000_000);
+        let broken = Cursor::new(&deep).skip().expect_err("too deep");
+        assert_eq!(broken.refuse().reason, Reason::BodyTooDeep);
+        let deep = "{\"a\":".repeat(1_000);
+        assert!(Cursor::new(&deep).raw_object().expect_err("too deep").too_deep);
+    }
+
+    #[test]
+    fn escapes() {
+        let mut cursor = Cursor::new(r#""a\"\\\/\b\f\n\r\té\ud83d\ude00\ud800x""#);
+        let expected = "a\"\\/\u{8}\u{c}\n\r\té😀\u{FFFD}x";
+        assert_eq!(cursor.text().expect("valid"), expected);
+    }
+
+    #[test]
+    fn raw_objects_end_at_their_bracket() {
+        let mut cursor = Cursor::new(r#"{"a":"}\"","b":[{}]},1"#);
+        assert_eq!(cursor.raw_object().expect("valid"), r#"{"a":"}\"","b":[{}]}"#);
+        assert!(Cursor::new("{]").raw_object().is_err());
+    }
+
+    proptest! {
+        /// serde_json agrees on what is JSON (numbers beyond f64 aside).
+        #[test]
+        fn agrees_with_serde_json(text in r#"[\[\]{}:,"\\ a0-9eE.truefalsn-]{0,24}"#) {
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(accepts(&text), theirs, "{}", text);
+        }
+
+        #[test]
+        fn strings_survive(text in any::<String>()) {
+            let encoded = serde_json::to_string(&text).expect("a string");
+            let mut cursor = Cursor::new(&encoded);
+            prop_assert_eq!(cursor.text().expect("valid"), text);
+        }
+
+        #[test]
+        fn finds_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+            let expected = bytes.iter().position(special).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_end(&bytes, 0), expected);
+        }
+    }
+}
