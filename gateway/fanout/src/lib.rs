@@ -1,1 +1,167 @@
-//! .
+//! Fan out: from the event log to the stores, each event once.
+//!
+//! ```text
+//!              ┌── resolver ── D        one task a partition
+//! event log ───┤      │ window
+//!              └── lane: documents ──►  one task per store and partition,
+//!                  lane: rows      ──►  each at its own offset
+//! ```
+//!
+//! Constraints:
+//! * the log decides who was first, by position; `D` only remembers it;
+//! * a lane never commits past a record that its store has not taken, nor past
+//!   what is durable in `D`;
+//! * a passing error is sent again for ever; only what can never be taken goes
+//!   to the dead-letter log, and is durable there before the commit;
+//! * one slow store delays nothing else, and one store can be replayed alone;
+//! * nothing here is needed to be right twice: every write is idempotent, so a
+//!   crash anywhere costs repetition, never loss and never a second count.
+
+mod backoff;
+mod commit;
+mod config;
+pub mod dead_letter;
+mod derive;
+mod error;
+mod forgotten;
+mod housekeeping;
+mod known;
+mod lane;
+pub mod metrics;
+mod record;
+mod replay;
+mod resolve;
+mod resolver;
+mod shared;
+mod start;
+mod status;
+mod store;
+mod tasks;
+#[cfg(test)]
+mod testing;
+mod window;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sluice_seams::{DocumentStore, EventDocument, EventLog, RowStore};
+use tokio::sync::{broadcast, mpsc};
+
+pub use config::{FanOutConfig, LaneConfig};
+pub use dead_letter::{DeadLetter, DeadLetterPage, DeadLetters, Listed};
+pub use error::{Fatal, ReplayError};
+pub use replay::{DeadLetterChoice, DeadLetterReplay, ReplayFrom};
+pub use start::FanOutDeps;
+pub use status::{FanOutStatus, LaneState, LaneStatus, ReplayProgress};
+pub use store::{DOCUMENTS_LANE, LANES, ROWS_LANE};
+
+use replay::Rewind;
+use shared::{Partition, Shared};
+use status::LaneNotes;
+use tasks::Tasks;
+
+/// Running fan out. Dropping it stops it as a crash would: nothing is lost,
+/// some is done again.
+pub struct FanOut {
+    shared: Arc<Shared>,
+    partitions: Vec<Arc<Partition>>,
+    documents: Arc<dyn DocumentStore>,
+    rows: Arc<dyn RowStore>,
+    dead_letter_log: Arc<dyn EventLog>,
+    /// By lane, then partition.
+    notes: Vec<Arc<Mutex<LaneNotes>>>,
+    orders: Vec<mpsc::Sender<Rewind>>,
+    tasks: Tasks,
+}
+
+// === impl FanOut ===
+
+impl FanOut {
+    /// Resolves with the reason once fan out cannot go on; never before. Then
+    /// go unready and exit.
+    pub fn fatal(&self) -> impl Future<Output = Fatal> + Send + 'static {
+        let mut fatal = self.tasks.fatal();
+        async move {
+            loop {
+                if let Some(error) = fatal.borrow_and_update().clone() {
+                    return error;
+                }
+                if fatal.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// First events as they are resolved. A reader that falls behind misses
+    /// the oldest and is told so.
+    pub fn live(&self) -> broadcast::Receiver<EventDocument> {
+        self.shared.live.subscribe()
+    }
+
+    /// The dead-letter log.
+    pub fn dead_letters(&self) -> &Arc<DeadLetters> {
+        &self.shared.dead_letters
+    }
+
+    /// State of every lane. Cheap.
+    pub fn status(&self) -> FanOutStatus {
+        let now_ms = self.shared.clock.now_ms();
+        let fatal = self.tasks.fatal().borrow().as_ref().map(|fatal| fatal.0.clone());
+        let mut lanes = Vec::with_capacity(self.notes.len());
+        for (lane, name) in LANES.iter().enumerate() {
+            for partition in &self.partitions {
+                let notes = self.notes(lane, partition.id);
+                let end = self.shared.log.bounds(partition.id).1;
+                let lag_records = end.saturating_sub(notes.taken);
+                let oldest = notes.oldest_unserved_at_ms.filter(|_| lag_records > 0);
+                lanes.push(LaneStatus {
+                    lane: name,
+                    partition: partition.id,
+                    committed: notes.committed,
+                    taken: notes.taken,
+                    resolved: *partition.resolved.borrow(),
+                    persisted: *partition.persisted.borrow(),
+                    end,
+                    lag_records,
+                    oldest_unserved_age_ms: oldest.map(|at_ms| (now_ms - at_ms).max(0) as u64),
+                    state: notes.state,
+                    replay: notes.progress(),
+                    last_error: notes.last_error,
+                });
+            }
+        }
+        FanOutStatus { fatal, lanes }
+    }
+
+    /// Everything acknowledged before this moment (milliseconds since the Unix
+    /// epoch) is in the document store; the present where it keeps up, 0 where
+    /// it has only just begun. Falls back during a replay of that lane.
+    pub fn complete_until_ms(&self) -> i64 {
+        let now_ms = self.shared.clock.now_ms();
+        let documents = 0;
+        let until = self.partitions.iter().map(|partition| {
+            let end = self.shared.log.bounds(partition.id).1;
+            let notes = self.notes(documents, partition.id);
+            if notes.taken >= end { now_ms } else { notes.complete_until_ms().unwrap_or(0) }
+        });
+        until.min().unwrap_or(now_ms).min(now_ms)
+    }
+
+    /// Stops: reads no more, finishes batches in flight, makes `D` durable,
+    /// commits. Returns within `deadline`; whether all of it was done by then.
+    /// What was not is done again after the restart.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.tasks.stop(deadline).await
+    }
+
+    fn slot(&self, lane: usize, partition: u32) -> usize {
+        lane * self.partitions.len() + partition as usize
+    }
+
+    fn notes(&self, lane: usize, partition: u32) -> LaneNotes {
+        self.notes[self.slot(lane, partition)].lock().clone()
+    }
+}

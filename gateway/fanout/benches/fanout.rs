@@ -1,0 +1,2 @@
+//! Cost of fan out above the stores, per event.
+fn main() {}
