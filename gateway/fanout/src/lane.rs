@@ -28,7 +28,7 @@ use crate::metrics::{LaneLabel, PartitionLabel};
 use crate::replay::Rewind;
 use crate::resolve::{Resolved, recall};
 use crate::shared::Partition;
-use crate::status::LaneState;
+use crate::status::{LaneState, ReplayProgress};
 use crate::store::{LANES, LaneStore};
 use crate::tasks::{Stop, blocking};
 use crate::window::Found;
@@ -298,13 +298,15 @@ impl<S: LaneStore> Lane<S> {
 
     // --- replay ---
 
-    /// Sets the lane back (or forward). Batches in flight are given up: their
-    /// writes are idempotent, and nothing of them is committed.
+    /// Sets the lane back; never forward, which would skip what is not taken.
+    /// Batches in flight are given up: their writes are idempotent, and nothing
+    /// of them is committed.
     async fn rewind(&mut self, Rewind { to, reply }: Rewind) {
         let lane = LANES[S::LANE];
+        let target = self.mark.taken();
+        let to = to.min(target).min(*self.partition.persisted.borrow());
         let done = self.writer.shared.log.rewind(lane, self.partition.id, to).await;
         if done.is_ok() {
-            let target = self.mark.taken();
             self.in_flight = InFlight::new();
             self.in_flight_ms.clear();
             self.queue.clear();
@@ -319,7 +321,7 @@ impl<S: LaneStore> Lane<S> {
         }
         self.note();
         // Whoever asked may have gone away.
-        let _ = reply.send(done);
+        let _ = reply.send(done.map(|()| ReplayProgress { from: to, now: to, target }));
     }
 
     // --- reporting ---

@@ -51,15 +51,16 @@ pub struct DeadLetterReplay {
 #[derive(Debug)]
 pub(crate) struct Rewind {
     pub to: u64,
-    pub reply: oneshot::Sender<Result<(), StoreError>>,
+    pub reply: oneshot::Sender<Result<ReplayProgress, StoreError>>,
 }
 
 // === impl FanOut: lanes ===
 
 impl FanOut {
     /// Sets a lane back, durably; it works its way forward again while the other
-    /// lane goes on. Progress is in [`status`](Self::status). Answers where each
-    /// partition begins and ends.
+    /// lane goes on. Never forward: a place that it has not reached yet begins
+    /// where it stands. Progress is in [`status`](Self::status). Answers where
+    /// each partition begins and ends.
     pub async fn replay(
         &self,
         lane: &str,
@@ -77,12 +78,11 @@ impl FanOut {
         let mut begun = Vec::new();
         for partition in wanted {
             let to = self.place(partition, from).await?;
-            let target = self.notes(lane, partition).taken;
             let (reply, done) = oneshot::channel();
             let orders = &self.orders[self.slot(lane, partition)];
             orders.send(Rewind { to, reply }).await.map_err(|_| ReplayError::Stopping)?;
-            done.await.map_err(|_| ReplayError::Stopping)??;
-            begun.push((partition, ReplayProgress { from: to, now: to, target }));
+            let progress = done.await.map_err(|_| ReplayError::Stopping)??;
+            begun.push((partition, progress));
         }
         Ok(begun)
     }
@@ -94,9 +94,7 @@ impl FanOut {
             ReplayFrom::Offset(_, offset) => offset,
             ReplayFrom::Time(ms) => self.shared.log.offset_at(partition, ms).await?,
         };
-        // A lane never stands past what is durable in the dedupe index.
-        let persisted = *self.partitions[partition as usize].persisted.borrow();
-        Ok(wanted.clamp(first.min(persisted), end.min(persisted)))
+        Ok(wanted.clamp(first, end))
     }
 }
 

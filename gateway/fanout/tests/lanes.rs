@@ -238,6 +238,52 @@ async fn replaying_what_the_index_forgot() {
     world.agrees();
 }
 
+/// An id that came back after the window is first twice: a replay finds the
+/// same two, and the document stays that of the older copy.
+#[tokio::test]
+async fn replaying_an_id_that_came_back_after_it_was_forgotten() {
+    let mut world = world(1);
+    world.config.dedupe_window_ms = 1_000;
+    let mut again = event("a", "page_view", "d", 0);
+    world.append(0, &record(vec![again.clone()])).await;
+    let fan_out = world.start().await;
+    for n in 0..2 {
+        world.settled(&fan_out).await;
+        world.clock.advance(61_000);
+        views(&world, n..n + 1).await;
+    }
+    world.settled(&fan_out).await;
+    again.time_corrected += 1_000;
+    world.append(0, &record(vec![again])).await;
+    world.settled(&fan_out).await;
+    let (documents, rows) = (world.documents.state(), world.rows.state());
+    assert_eq!(documents.events["a"].1, NOW_MS);
+    world.documents.wipe();
+    world.rows.wipe();
+    drop(fan_out);
+    let fan_out = world.start().await;
+    for lane in BOTH {
+        fan_out.replay(lane, ReplayFrom::Start).await.expect("replays");
+    }
+    eventually("replayed", || fan_out.status().lanes.iter().all(|lane| lane.taken == lane.end))
+        .await;
+    assert_eq!((world.documents.state(), world.rows.state()), (documents, rows));
+}
+
+/// A place further on than a lane has got would skip what is not taken.
+#[tokio::test]
+async fn a_replay_never_goes_forward() {
+    let world = world(1);
+    world.rows.script.always(Some(Fault::RetryBefore));
+    views(&world, 0..20).await;
+    let fan_out = world.start().await;
+    let begun = fan_out.replay("rows", ReplayFrom::Offset(0, 15)).await.expect("replays");
+    assert_eq!(begun[0].1.from, 0);
+    world.rows.script.always(None);
+    world.settled(&fan_out).await;
+    world.agrees();
+}
+
 #[tokio::test]
 async fn a_clean_stop_commits_everything_taken() {
     let mut world = world(1);
