@@ -3,6 +3,8 @@
 //! Unknown keys are refused with the nearest known one; every refusal names the
 //! offending path. Nothing here looks at a store.
 
+mod metric;
+
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -11,7 +13,7 @@ use sluice_seams::{Field, Filter, NamedField};
 
 use crate::calendar::TimeUnit;
 use crate::config::{DIMENSIONS_MAX, METRICS_MAX};
-use crate::definitions::{DEFINITIONS, Definition, Recipe};
+use crate::definitions::Recipe;
 use crate::filter::{self, Condition};
 use crate::problem::Problem;
 use crate::range::{Compare, Range};
@@ -27,8 +29,9 @@ const KEYS: &[&str] = &[
     "offset",
     "include",
 ];
-const METRIC_KEYS: &[&str] = &["metric", "event", "filters", "as"];
 const INCLUDE_KEYS: &[&str] = &["totals", "empty_rows", "compare"];
+pub use metric::Metric;
+
 /// Rows of an answer where `limit` is not given.
 pub const LIMIT_DEFAULT: usize = 100;
 
@@ -70,18 +73,6 @@ pub struct Request {
     pub empty_rows: bool,
     /// The period to be compared with.
     pub compare: Option<Compare>,
-}
-
-/// A metric asked for.
-#[derive(Debug, Clone)]
-pub struct Metric {
-    /// What it is.
-    pub definition: &'static Definition,
-    /// Its name in this question: `as`, else the metric's own.
-    pub label: String,
-    /// Its own filters, beside those of the question.
-    pub filters: Vec<Condition>,
-    normal: Value,
 }
 
 /// A dimension asked for.
@@ -127,7 +118,7 @@ impl Request {
             return Err(Problem::invalid("date_range", "is missing"));
         };
         let range = Range::parse(range, &tz, context.now_ms)?;
-        let metrics = metrics(map.get("metrics"))?;
+        let metrics = metric::parse_list(map.get("metrics"))?;
         let dimensions = dimensions(map.get("dimensions"))?;
         let filters = match map.get("filters") {
             Some(value) => filter::parse_list(value, "filters")?,
@@ -284,85 +275,6 @@ fn timezone(value: Option<&Value>, default: &str) -> Result<(String, TimeZone), 
     })?;
     let name = tz.iana_name().unwrap_or(name).to_owned();
     Ok((name, tz))
-}
-
-fn metrics(value: Option<&Value>) -> Result<Vec<Metric>, Problem> {
-    let names = || DEFINITIONS.iter().map(|metric| metric.name);
-    let Some(Value::Array(items)) = value else {
-        return Err(Problem::invalid("metrics", "must be a list of metrics").allowed(names()));
-    };
-    if items.is_empty() || items.len() > METRICS_MAX {
-        let detail = format!("has {} metrics, 1 to {METRICS_MAX} are allowed", items.len());
-        return Err(Problem::invalid("metrics", detail).allowed(names()));
-    }
-    let mut metrics: Vec<Metric> = Vec::with_capacity(items.len());
-    for (n, item) in items.iter().enumerate() {
-        let path = format!("metrics[{n}]");
-        let metric = Metric::parse(item, &path)?;
-        if metrics.iter().any(|other| other.label == metric.label) {
-            let detail = format!("`{}` is there already; tell them apart with `as`", metric.label);
-            return Err(Problem::invalid(path, detail));
-        }
-        metrics.push(metric);
-    }
-    Ok(metrics)
-}
-
-// === impl Metric ===
-
-impl Metric {
-    fn parse(value: &Value, path: &str) -> Result<Self, Problem> {
-        match value {
-            Value::String(name) => Ok(Self {
-                definition: definition(name, path)?,
-                label: name.clone(),
-                filters: Vec::new(),
-                normal: json!(name),
-            }),
-            Value::Object(map) => Self::parse_object(map, path),
-            _ => Err(Problem::invalid(path, "a metric is a name or {\"metric\": name, …}")),
-        }
-    }
-
-    fn parse_object(map: &Map<String, Value>, path: &str) -> Result<Self, Problem> {
-        known_keys(map, METRIC_KEYS, path)?;
-        let at = format!("{path}.metric");
-        let Some(Value::String(name)) = map.get("metric") else {
-            return Err(Problem::invalid(at, "must be the name of a metric")
-                .allowed(DEFINITIONS.iter().map(|metric| metric.name)));
-        };
-        let definition = definition(name, &at)?;
-        let mut filters = match map.get("filters") {
-            Some(value) => filter::parse_list(value, &format!("{path}.filters"))?,
-            None => Vec::new(),
-        };
-        if let Some(event) = map.get("event") {
-            if !matches!(name.as_str(), "event_count" | "event_users") {
-                let detail = "only `event_count` and `event_users` take an event name";
-                return Err(Problem::invalid(format!("{path}.event"), detail));
-            }
-            let condition = filter::parse_list(&json!([["is", "name", event]]), "")
-                .map_err(|problem| Problem { path: Some(format!("{path}.event")), ..problem })?;
-            filters.extend(condition);
-        }
-        let label = match map.get("as") {
-            None => name.clone(),
-            Some(Value::String(label)) if (1..=128).contains(&label.len()) => label.clone(),
-            Some(_) => {
-                let detail = "must be a string of 1 to 128 bytes";
-                return Err(Problem::invalid(format!("{path}.as"), detail));
-            }
-        };
-        let echoed: Vec<&Value> = filters.iter().map(|filter| &filter.normal).collect();
-        let normal = json!({"metric": name, "filters": echoed, "as": label});
-        Ok(Self { definition, label, filters, normal })
-    }
-}
-
-fn definition(name: &str, path: &str) -> Result<&'static Definition, Problem> {
-    Definition::of(name).ok_or_else(|| {
-        Problem::unknown(path, "metric", name, DEFINITIONS.iter().map(|metric| metric.name))
-    })
 }
 
 fn dimensions(value: Option<&Value>) -> Result<Vec<Dimension>, Problem> {

@@ -307,7 +307,7 @@ async fn a_live_stream_shows_events_heartbeats_and_what_was_missed() {
 async fn what_cannot_be_answered_now_says_when_to_come_back() {
     let question = json!({"metrics": ["visit_pv"], "date_range": ["2026-11-01", "2026-11-02"]});
     let world = small_world().await;
-    world.faults.then([Fault::RetryBefore]);
+    world.moods.then([Fault::RetryBefore]);
     let (status, body) = world.ask(&question).await;
     assert_eq!((status.as_u16(), &body["error"]["reason"]), (503, &json!("store_unavailable")));
 
@@ -322,7 +322,7 @@ async fn what_cannot_be_answered_now_says_when_to_come_back() {
     let (status, body) = narrow.ask(&sessions).await;
     assert_eq!((status.as_u16(), &body["error"]["reason"]), (400, &json!("question_refused")));
 
-    narrow.faults.always(Some(Fault::Slow(std::time::Duration::from_secs(5))));
+    narrow.moods.always(Some(Fault::Slow(std::time::Duration::from_secs(5))));
     let (first, second) = tokio::join!(narrow.ask(&question), narrow.ask(&question));
     assert_eq!((first.0.as_u16(), &first.1["error"]["reason"]), (504, &json!("timed_out")));
     assert_eq!((second.0.as_u16(), &second.1["error"]["reason"]), (503, &json!("overloaded")));

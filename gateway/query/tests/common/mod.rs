@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part of it
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,14 +12,16 @@ use serde_json::Value;
 use sluice_event::{Outcome, Reason, Refusal};
 use sluice_memory::dedupe::MemoryDedupe;
 use sluice_memory::documents::MemoryDocuments;
-use sluice_memory::fault::Script;
+use sluice_memory::fault::{Fault, Script};
 use sluice_memory::log::MemoryLog;
 use sluice_memory::rows::MemoryRows;
 use sluice_proto::v1::{Envelope, Event, RecordEvent};
 use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, RecentFate};
+use sluice_seams::document::{Catalogue, StoreStatus};
 use sluice_seams::key::AppHash;
 use sluice_seams::{
-    Day, DocumentStore, DocumentWrite, EventDocument, Position, RowStore, RowWrite,
+    BoxFuture, Day, DocumentStore, DocumentWrite, EventDocument, Key, Position, Question, RowStore,
+    RowWrite, StoreError, Table, WriteReport,
 };
 use sluice_telemetry::{ManualClock, Registry};
 use tokio::sync::broadcast;
@@ -34,10 +37,59 @@ pub struct World {
     pub rows: Arc<MemoryRows>,
     pub log: Arc<MemoryLog>,
     pub dedupe: Arc<MemoryDedupe>,
-    pub faults: Script,
+    pub moods: Script,
     pub clock: ManualClock,
     pub live: broadcast::Sender<EventDocument>,
     pub registry: Registry,
+}
+
+/// Documents in memory whose answers fail or are late, as scripted.
+struct Moody {
+    documents: Arc<MemoryDocuments>,
+    moods: Script,
+}
+
+impl DocumentStore for Moody {
+    fn write(&self, writes: Vec<DocumentWrite>) -> BoxFuture<'_, Result<WriteReport, StoreError>> {
+        self.documents.write(writes)
+    }
+
+    fn answer(&self, question: Question) -> BoxFuture<'_, Result<Table, StoreError>> {
+        Box::pin(async move {
+            match self.moods.take() {
+                Fault::None => self.documents.answer(question).await,
+                Fault::Slow(time) => {
+                    tokio::time::sleep(time).await;
+                    self.documents.answer(question).await
+                }
+                _ => Err(StoreError::retry(Duration::from_secs(2), "scripted fault")),
+            }
+        })
+    }
+
+    fn contains(&self, key: Key, day: Day) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.documents.contains(key, day)
+    }
+
+    fn catalogue(&self, app_id: &str) -> BoxFuture<'_, Result<Catalogue, StoreError>> {
+        self.documents.catalogue(app_id)
+    }
+
+    fn days(&self) -> BoxFuture<'_, Result<Vec<Day>, StoreError>> {
+        self.documents.days()
+    }
+
+    fn drop_before(&self, day: Day) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.documents.drop_before(day)
+    }
+
+    fn status(&self) -> BoxFuture<'_, StoreStatus> {
+        self.documents.status()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.documents.close()
+    }
 }
 
 /// A status and a JSON body.
@@ -47,15 +99,15 @@ pub type Reply = (StatusCode, Value);
 
 impl World {
     pub fn new(config: QueryConfig) -> Self {
-        let (faults, clock) = (Script::default(), ManualClock::at(NOW_MS));
-        let documents = Arc::new(MemoryDocuments::new(faults.clone()));
+        let (moods, clock) = (Script::default(), ManualClock::at(NOW_MS));
+        let documents = Arc::new(MemoryDocuments::new(Script::default()));
         let (rows, log) = (Arc::new(MemoryRows::new()), Arc::new(MemoryLog::new(4)));
         let dedupe = Arc::new(MemoryDedupe::new());
         let (live, registry) = (broadcast::channel(4).0, Registry::new());
         let rejected = AppHash::of("demo").key("rejected");
         let until = clock.clone();
         let api = QueryApi::new(QueryDeps {
-            documents: documents.clone(),
+            documents: Arc::new(Moody { documents: documents.clone(), moods: moods.clone() }),
             rows: rows.clone(),
             log: log.clone(),
             dedupe: dedupe.clone(),
@@ -75,7 +127,7 @@ impl World {
             registry: registry.clone(),
         });
         let router = api.router();
-        Self { router, documents, rows, log, dedupe, faults, clock, live, registry }
+        Self { router, documents, rows, log, dedupe, moods, clock, live, registry }
     }
 
     /// Files events as fan out would.
