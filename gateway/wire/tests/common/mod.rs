@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
 use sluice_event::service::{InFlight, KeyKind, SdkConfig};
 use sluice_event::{
     Batch, Collector, Dialect, EventResult, Grant, Limits, Outcome, Parsed, Presented, Reason,
@@ -36,6 +37,8 @@ pub struct Fake {
     /// How long an append takes, milliseconds.
     pub append_ms: AtomicUsize,
     pub limits: Mutex<Limits>,
+    /// The last batch, as the vectors write it.
+    pub last: Mutex<Value>,
 }
 
 impl Fake {
@@ -107,6 +110,7 @@ impl Collector for Fake {
             return Err(Refusal::new(Reason::RateLimited, "slow down").retry_after_ms(2_500));
         }
         self.batches.fetch_add(1, Ordering::SeqCst);
+        *self.last.lock() = describe(&batch);
         let receipt = self.judge(&batch, true);
         let finished = Arc::clone(&self.finished);
         let append = Duration::from_millis(self.append_ms.load(Ordering::SeqCst) as u64);
@@ -255,4 +259,61 @@ pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("not in time: {what}");
+}
+
+/// A batch as the vectors write it: what is empty is left out.
+pub fn describe(batch: &Batch<'_>) -> Value {
+    let envelope = &batch.envelope;
+    let device = &envelope.device;
+    let events: Vec<_> = batch.events.iter().map(describe_event).collect();
+    let envelope = lean(json!({
+        "app_id": envelope.app_id, "platform": envelope.platform, "host_app": envelope.host_app,
+        "env": envelope.env, "app_version": envelope.app_version,
+        "sdk_name": envelope.sdk_name, "sdk_version": envelope.sdk_version,
+        "device": lean(json!({
+            "model": device.model, "brand": device.brand, "os": device.os,
+            "os_version": device.os_version, "screen": device.screen,
+            "network": device.network, "lang": device.lang,
+        })),
+        "tz_offset_min": envelope.tz_offset_min, "sent_at": envelope.sent_at_ms,
+        "batch_id": envelope.batch_id, "attempt": envelope.attempt, "dropped": envelope.dropped,
+    }));
+    json!({"envelope": envelope, "events": events})
+}
+
+fn describe_event(parsed: &Parsed<'_>) -> Value {
+    let event = match parsed {
+        Parsed::Bad { id, reason, detail } => {
+            return json!({"bad": {"id": id, "reason": reason, "detail": detail}});
+        }
+        Parsed::Event(event) => event,
+    };
+    let ids: Map<_, _> =
+        event.ids.iter().map(|(key, id)| (key.to_string(), id.to_string().into())).collect();
+    let page = event.page.as_ref().map(|page| {
+        lean(json!({
+            "path": page.path, "query": page.query, "title": page.title, "referrer": page.referrer,
+        }))
+    });
+    let properties: Value = serde_json::from_slice(&event.properties).unwrap_or_default();
+    let r#type = event.r#type.as_str_name().trim_start_matches("EVENT_TYPE_").to_lowercase();
+    lean(json!({
+        "id": event.id, "name": event.name, "time": event.time_ms, "device_id": event.device_id,
+        "type": r#type, "user_id": event.user_id, "ids": ids, "session_id": event.session_id,
+        "seq": event.seq, "page": page, "scene": event.scene, "properties": properties,
+    }))
+}
+
+fn lean(mut value: Value) -> Value {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    };
+    if let Value::Object(members) = &mut value {
+        members.retain(|_, member| !empty(member));
+    }
+    value
 }
