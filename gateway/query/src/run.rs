@@ -172,8 +172,9 @@ impl Run<'_> {
     ) -> Result<(), Problem> {
         let history = Range { from_ms: BEGINNING_MS, to_ms: range.to_ms };
         let fields = self.request.fields();
-        let visits = self.visits(Source::Follows, history, pass.base.clone(), fields).await?;
-        let picked = self.picked(Source::Follows, history, pass).await?;
+        let base = of_follows(&pass.base);
+        let visits = self.visits(Source::Follows, history, base.clone(), fields).await?;
+        let picked = self.picked(Source::Follows, history, base, pass).await?;
         for (grouping, rows) in groupings.iter().zip(all) {
             for (key, tally) in follows::tally(&visits, grouping, |key| picks(&picked, key)) {
                 for (metric, _) in &pass.metrics {
@@ -205,8 +206,9 @@ impl Run<'_> {
         };
         let mut fields = vec![Field::Named(NamedField::PagePath)];
         fields.extend(self.request.fields());
-        let visits = self.visits(Source::Events, view, of_sessions(&pass.base), fields).await?;
-        let picked = self.picked(Source::Events, range, pass).await?;
+        let base = of_sessions(&pass.base);
+        let visits = self.visits(Source::Events, view, base.clone(), fields).await?;
+        let picked = self.picked(Source::Events, range, base, pass).await?;
         let cut = sessions::cut(&visits, view.from_ms);
         let uncertain: HashSet<u128> = (cut.iter())
             .filter(|one| {
@@ -333,13 +335,12 @@ impl Run<'_> {
         &self,
         source: Source,
         range: Range,
+        base: Filter,
         pass: &Pass,
     ) -> Result<Option<HashSet<u128>>, Problem> {
         if pass.picks == Filter::All {
             return Ok(None);
         }
-        let base =
-            if source == Source::Events { of_sessions(&pass.base) } else { pass.base.clone() };
         let filter = base.and(pass.picks.clone());
         let visits = self.visits(source, range, filter, Vec::new()).await?;
         Ok(Some(visits.into_iter().map(|visit| visit.key).collect()))
@@ -364,6 +365,12 @@ impl Run<'_> {
 fn of_sessions(base: &Filter) -> Filter {
     let kinds = ["track", "error", "perf", "request"];
     base.clone().and(Filter::is(Field::Named(NamedField::Type), kinds))
+}
+
+/// Follows and unfollows that happened, as against changes of a profile.
+fn of_follows(base: &Filter) -> Filter {
+    let name = Filter::is(Field::Named(NamedField::Name), ["follow", "unfollow"]);
+    base.clone().and(name).and(Filter::is(Field::Named(NamedField::Type), ["track"]))
 }
 
 fn picks(picked: &Option<HashSet<u128>>, key: u128) -> bool {
