@@ -125,12 +125,15 @@ async fn refused_when_read_then_repaired(place: Place, path: PathBuf) {
 
 #[tokio::test]
 async fn a_flip_in_a_sealed_segment_is_found_when_read() {
-    let (place, path) = sealed(|bytes| {
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-    })
-    .await;
-    refused_when_read_then_repaired(place, path).await;
+    // In the payload of its first frame, and in the head of its second.
+    for in_second in [false, true] {
+        let (place, path) = sealed(|bytes| {
+            let frame = HEAD_BYTES + usize::from(bytes[40]);
+            bytes[if in_second { 32 + frame } else { 32 + HEAD_BYTES + 1 }] ^= 1;
+        })
+        .await;
+        refused_when_read_then_repaired(place, path).await;
+    }
 }
 
 #[tokio::test]
