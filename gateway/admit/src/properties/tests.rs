@@ -99,6 +99,18 @@ fn refuses_what_is_no_object() {
     }
 }
 
+/// Strings are read eight bytes at a time: every byte, at every place of a word.
+#[test]
+fn every_byte_at_every_place_of_a_string() {
+    for place in 0..20 {
+        for byte in 0..=u8::MAX {
+            let mut text = br#"{"a":"--------------------"}"#.to_vec();
+            text[6 + place] = byte;
+            agree(&text);
+        }
+    }
+}
+
 /// A number whose finiteness shows only when it is summed up.
 #[test]
 fn long_numbers_without_an_exponent() {
