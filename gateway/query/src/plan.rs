@@ -63,8 +63,8 @@ pub fn plan(request: &Request) -> Vec<Pass> {
         // Groups measure under a metric's own filters; histories are read under them.
         let (picks, own) =
             if kind.groups() { (common, own) } else { (common.and(own), Filter::All) };
-        let same = |pass: &&mut Pass| pass.kind == kind && pass.base == base && pass.picks == picks;
-        let at = match passes.iter_mut().position(|mut pass| same(&&mut pass)) {
+        let same = |pass: &Pass| pass.kind == kind && pass.base == base && pass.picks == picks;
+        let at = match passes.iter().position(same) {
             Some(at) => at,
             None => {
                 let (metrics, measures) = (Vec::new(), Vec::new());

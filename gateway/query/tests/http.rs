@@ -178,6 +178,8 @@ async fn only_readers_of_the_app_are_let_in() {
             );
         }
     }
+    let (status, body) = world.get("/v1/apps/demo/users/%ff").await;
+    assert_eq!((status.as_u16(), &body["error"]["path"]), (400, &json!("path")));
     let (status, body) = world.get("/v1/apps/demo/catalogue?tokn=x").await;
     assert_eq!((status.as_u16(), &body["error"]["path"]), (400, &json!("tokn")));
 }
@@ -328,6 +330,43 @@ async fn what_cannot_be_answered_now_says_when_to_come_back() {
     assert_eq!((second.0.as_u16(), &second.1["error"]["reason"]), (503, &json!("overloaded")));
     let text = narrow.registry.encode().expect("encodes");
     assert!(text.contains("reason=\"timed_out\""), "{text}");
+}
+
+/// A user active without a pause since long before the period: where the session
+/// begins cannot be known from a bounded look back, and the answer says so.
+#[tokio::test]
+async fn an_estimate_is_called_one() {
+    let world = World::new(QueryConfig::default());
+    let events = (0..240).map(|n| view(&n.to_string(), "bot", NOVEMBER_MS + n * HOUR_MS / 3, "a"));
+    world.file(events.collect()).await;
+    let mut question =
+        json!({"metrics": ["session_cnt"], "date_range": ["2026-11-03", "2026-11-03"]});
+    let meta = &world.answer(&question).await["meta"];
+    assert_eq!(meta["exact"], false);
+    assert!(meta["warnings"][0].as_str().is_some_and(|text| text.starts_with("1 users")), "{meta}");
+    question["date_range"] = json!(["2026-11-01", "2026-11-01"]);
+    let body = world.answer(&question).await;
+    assert_eq!(
+        (&body["meta"]["exact"], &body["results"][0]["metrics"][0]),
+        (&json!(true), &json!(1))
+    );
+}
+
+/// An autumn day of New York has 25 hours, each with its own label.
+#[tokio::test]
+async fn empty_hours_follow_daylight_saving() {
+    let world = small_world().await;
+    let body = world
+        .answer(&json!({
+            "metrics": ["visit_pv"], "date_range": ["2026-11-01", "2026-11-01"],
+            "timezone": "America/New_York", "dimensions": ["time:hour"],
+            "include": {"empty_rows": true},
+        }))
+        .await;
+    let rows = body["results"].as_array().expect("rows");
+    let label = |n: usize| rows[n]["dimensions"][0].as_str().expect("a label");
+    assert_eq!(rows.len(), 25);
+    assert_eq!((label(1), label(2)), ("2026-11-01T01:00-04:00", "2026-11-01T01:00-05:00"));
 }
 
 /// The document says what the router does, and the router nothing else.

@@ -1,11 +1,11 @@
 //! `GET /v1/apps/{app}/catalogue`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Operation, Parameters, Reader};
+use super::{Operation, Parameters, Reader, Segments};
 use crate::api::QueryApi;
 use crate::definitions::DEFINITIONS;
 use crate::filter::OPERATORS;
@@ -14,7 +14,7 @@ use crate::request::Dimension;
 
 pub(crate) async fn serve(
     State(api): State<QueryApi>,
-    Path(app): Path<String>,
+    Segments(app): Segments<String>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {

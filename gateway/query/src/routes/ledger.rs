@@ -4,7 +4,7 @@
 //! else among what lately became of events; else it is said why it may be unknown.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use jiff::tz::TimeZone;
 use prost::Message;
@@ -14,7 +14,7 @@ use sluice_seams::key::AppHash;
 use sluice_seams::{EventDocument, First, Key, StoreError};
 use std::sync::Arc;
 
-use super::{Operation, Parameters, Reader};
+use super::{Operation, Parameters, Reader, Segments};
 use crate::api::{QueryApi, RecentFate, Shared};
 use crate::calendar::rfc3339;
 use crate::event_json;
@@ -28,7 +28,7 @@ struct Logged {
 
 pub(crate) async fn serve(
     State(api): State<QueryApi>,
-    Path((app, id)): Path<(String, String)>,
+    Segments((app, id)): Segments<(String, String)>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {

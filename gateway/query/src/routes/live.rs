@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use futures::StreamExt as _;
@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
-use super::{Operation, Parameters, Reader};
+use super::{Operation, Parameters, Reader, Segments};
 use crate::api::QueryApi;
 use crate::event_json;
 use crate::metrics::Metrics;
@@ -39,7 +39,7 @@ struct Client {
 
 pub(crate) async fn serve(
     State(api): State<QueryApi>,
-    Path(app): Path<String>,
+    Segments(app): Segments<String>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {

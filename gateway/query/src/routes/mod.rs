@@ -9,12 +9,14 @@ mod users;
 
 use std::collections::HashMap;
 
-use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use jiff::tz::TimeZone;
+use serde::de::DeserializeOwned;
 
 use crate::api::{AppTerms, QueryApi, Shared};
 use crate::problem::Problem;
@@ -292,6 +294,20 @@ pub(crate) async fn wrong_method(route: &'static Route) -> impl IntoResponse {
 
 /// Parameters of a query string.
 pub(crate) type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
+
+/// Parameters in the path.
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segments = Path::<T>::from_request_parts(parts, state).await;
+        segments
+            .map(|Path(segments)| Self(segments))
+            .map_err(|error| Problem::invalid("path", error.body_text()))
+    }
+}
 
 /// A request that was let in.
 pub(crate) struct Reader {

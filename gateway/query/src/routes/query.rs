@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::{Operation, Parameters, Reader};
+use super::{Operation, Parameters, Reader, Segments};
 use crate::answer::{Terms, answer};
 use crate::api::QueryApi;
 use crate::config::BODY_BYTES_MAX;
@@ -16,7 +16,7 @@ use crate::request::{Context, Request};
 
 pub(crate) async fn serve(
     State(api): State<QueryApi>,
-    Path(app): Path<String>,
+    Segments(app): Segments<String>,
     headers: HeaderMap,
     parameters: Parameters,
     body: Result<Bytes, BytesRejection>,

@@ -1,12 +1,12 @@
 //! `GET /v1/apps/{app}/users/{user}` and `…/events`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sluice_seams::row::TimelineCursor;
 
-use super::{Operation, Parameters, Reader};
+use super::{Operation, Parameters, Reader, Segments};
 use crate::api::QueryApi;
 use crate::calendar::rfc3339;
 use crate::config::TIMELINE_LIMIT_MAX;
@@ -17,7 +17,7 @@ const LIMIT_DEFAULT: usize = 100;
 
 pub(crate) async fn timeline(
     State(api): State<QueryApi>,
-    Path((app, user)): Path<(String, String)>,
+    Segments((app, user)): Segments<(String, String)>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {
@@ -50,7 +50,7 @@ pub(crate) async fn timeline(
 
 pub(crate) async fn profile(
     State(api): State<QueryApi>,
-    Path((app, user)): Path<(String, String)>,
+    Segments((app, user)): Segments<(String, String)>,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {

@@ -3,7 +3,8 @@
 use sluice_proto::v1::{EventType, Page};
 use sluice_seams::EventDocument;
 
-use crate::naive::{DAY_MS, Ev};
+use crate::days::DAY_MS;
+use crate::naive::Ev;
 
 /// Marsaglia's xorshift64.
 struct Random(u64);
