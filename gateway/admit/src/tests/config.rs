@@ -91,7 +91,7 @@ fn a_key_stands_in_one_place_only() {
             AppConfig { read_tokens: vec!["demo-write-key".into()], ..base.clone() },
             "read_tokens[0]",
         ),
-        (AppConfig { sensors_projects: vec![project], ..base.clone() }, "sensors_projects[0]"),
+        (AppConfig { sensors_projects: vec![project], ..base }, "sensors_projects[0]"),
     ] {
         let faults = second(app);
         one(&faults, &format!("apps.shop.{at}"));
