@@ -121,7 +121,7 @@ async fn run(faults: Vec<Fault>, requests: Vec<Request>) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 50, ..ProptestConfig::default() })]
 
     #[test]
     fn every_event_has_one_fate(faults in faults(), requests in requests()) {

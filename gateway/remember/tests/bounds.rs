@@ -123,7 +123,7 @@ async fn waiters_take_over_until_one_confirms() {
             .map(|_| {
                 let (set, tries) = (Arc::clone(&set), Arc::clone(&tries));
                 tokio::spawn(async move {
-                    loop {
+                    for _ in 0..1_000 {
                         let mut guard = set.reserve(&[(Key(key), 7)]).expect("room");
                         match guard.verdicts()[0].clone() {
                             Verdict::Fresh => {
@@ -138,12 +138,13 @@ async fn waiters_take_over_until_one_confirms() {
                             }
                             Verdict::InFlight(waiter) => match waiter.fate().await {
                                 Fate::Appended => return false,
-                                Fate::Released => continue,
+                                Fate::Released => tokio::task::yield_now().await,
                             },
                             Verdict::Remembered { .. } => return false,
                             Verdict::Twin { .. } => panic!("one key, no twin"),
                         }
                     }
+                    panic!("it never got its turn");
                 })
             })
             .collect();
