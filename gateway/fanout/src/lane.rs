@@ -64,7 +64,10 @@ pub(crate) struct Lane<S: LaneStore> {
 // === impl Lane ===
 
 impl<S: LaneStore> Lane<S> {
-    pub(crate) fn new(writer: Writer<S>, partition: Arc<Partition>, at: u64) -> Self {
+    pub(crate) fn new(mut writer: Writer<S>, partition: Arc<Partition>, at: u64) -> Self {
+        // A batch of nothing would never be sent.
+        writer.config.batch_events_max = writer.config.batch_events_max.max(1);
+        writer.config.batch_bytes_max = writer.config.batch_bytes_max.max(1);
         let config = &writer.shared.config;
         let known = Known::new(config.known_users_max);
         let forgotten = Forgotten::new(config.forgotten_max, config.dedupe_window_ms);

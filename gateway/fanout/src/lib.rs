@@ -101,6 +101,11 @@ impl FanOut {
         self.shared.live.subscribe()
     }
 
+    /// The sending side of [`live`](Self::live), for those who subscribe later.
+    pub fn live_sender(&self) -> broadcast::Sender<EventDocument> {
+        self.shared.live.clone()
+    }
+
     /// The dead-letter log.
     pub fn dead_letters(&self) -> &Arc<DeadLetters> {
         &self.shared.dead_letters

@@ -34,6 +34,11 @@ async fn duplicates_and_reused_ids_count_once() {
     let held = world.documents.state();
     assert_eq!(held.events["a"], (Day::of(NOW_MS).0, NOW_MS), "the first copy's day and time");
     assert_eq!((held.events.len(), held.visitors.len()), (2, 2));
+    for (verdict, count) in [("first", 2.0), ("duplicate", 2.0), ("id_reused", 1.0)] {
+        let line = format!("sluice_fanout_events_total{{verdict=\"{verdict}\"}}");
+        assert_eq!(world.metric(&line), Some(count), "{verdict}");
+    }
+    assert_eq!(world.metric("sluice_fanout_taken_events_total{lane=\"rows\"}"), Some(2.0));
 }
 
 #[tokio::test]
@@ -132,9 +137,30 @@ async fn a_failing_store_delays_nothing_else_and_heals() {
     assert!(world.documents.state().events.is_empty());
     assert!(world.dead.records(0).is_empty(), "an outage is no dead letter");
     world.documents.script.always(None);
+    let retries = world.metric("sluice_fanout_retries_total{lane=\"documents\"}");
+    assert!(retries.is_some_and(|retries| retries >= 1.0), "{retries:?}");
     world.settled(&fan_out).await;
     world.agrees();
     assert_eq!(fan_out.status().lanes[0].last_error, None);
+}
+
+/// The second batch is taken while the first is not: nothing is committed.
+#[tokio::test]
+async fn a_batch_that_overtakes_another_commits_nothing() {
+    let world = world(1);
+    *world.documents.stuck.lock() = Some("e3".to_owned());
+    views(&world, 0..30).await;
+    let fan_out = world.start().await;
+    eventually("overtaken", || world.documents.holds("e10")).await;
+    eventually("durable in `D`", || world.dedupe.persisted(0) == 30).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    world.no_violations();
+    assert_eq!(world.log.committed("documents", 0).expect("known"), None);
+    drop(fan_out);
+    *world.documents.stuck.lock() = None;
+    let fan_out = world.start().await;
+    world.settled(&fan_out).await;
+    world.agrees();
 }
 
 #[tokio::test]
@@ -343,7 +369,7 @@ async fn a_log_that_was_cut_is_refused() {
         documents: short.documents.clone(),
         rows: short.rows.clone(),
         clock: std::sync::Arc::new(short.clock.clone()),
-        metrics: short.metrics.clone(),
+        metrics: sluice_telemetry::Registry::new(),
     };
     tokio::time::sleep(Duration::from_millis(50)).await;
     let refused = sluice_fanout::FanOut::start(short.config.clone(), deps).await;

@@ -39,7 +39,8 @@ pub struct World {
     pub rows: Arc<LedgerRows>,
     pub clock: ManualClock,
     pub config: FanOutConfig,
-    pub metrics: Registry,
+    /// Of the last start.
+    pub metrics: parking_lot::Mutex<Registry>,
 }
 
 pub fn world(partitions: u32) -> World {
@@ -70,7 +71,7 @@ pub fn world(partitions: u32) -> World {
         Arc::clone(&rows),
         Arc::clone(&dead),
     ));
-    let metrics = Registry::new();
+    let metrics = parking_lot::Mutex::default();
     World { log, dead, dedupe, dedupe_script, documents, rows, clock, config, metrics }
 }
 
@@ -78,6 +79,7 @@ impl World {
     /// Starts fan out; waits for an owner that crashed to let go of `D`.
     pub async fn start(&self) -> FanOut {
         for _ in 0..2_000 {
+            *self.metrics.lock() = Registry::new();
             let deps = FanOutDeps {
                 log: self.log.clone(),
                 dead_letter_log: self.dead.clone(),
@@ -85,7 +87,7 @@ impl World {
                 documents: self.documents.clone(),
                 rows: self.rows.clone(),
                 clock: Arc::new(self.clock.clone()),
-                metrics: Registry::new(),
+                metrics: self.metrics.lock().clone(),
             };
             match FanOut::start(self.config.clone(), deps).await {
                 Ok(fan_out) => return fan_out,
@@ -109,6 +111,13 @@ impl World {
         })
         .await;
         self.no_violations();
+    }
+
+    /// The value of a metric, by its line without the value.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let text = self.metrics.lock().encode().expect("text");
+        let found = text.lines().find_map(|held| held.strip_prefix(line))?;
+        found.trim().parse().ok()
     }
 
     /// Asserts that both stores hold exactly what the log says they should.

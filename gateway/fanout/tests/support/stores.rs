@@ -38,6 +38,8 @@ pub struct Ledger<S> {
     pub refuse: Mutex<HashSet<String>>,
     /// An event that makes the whole request refused.
     pub indigestible: Mutex<Option<String>>,
+    /// An event whose request fails in passing, again and again.
+    pub stuck: Mutex<Option<String>>,
     pub calls: Mutex<u64>,
     pub dropped_before: Mutex<Option<Day>>,
     state: Mutex<S>,
@@ -53,6 +55,7 @@ impl<S: Default> Default for Ledger<S> {
             script: Script::default(),
             refuse: Mutex::default(),
             indigestible: Mutex::default(),
+            stuck: Mutex::default(),
             calls: Mutex::default(),
             dropped_before: Mutex::default(),
             state: Mutex::default(),
@@ -84,6 +87,10 @@ impl<S: Clone + Default> Ledger<S> {
             return Err(StoreError::Refused("indigestible".to_owned()));
         }
         let retry = || Err(StoreError::retry(Duration::from_millis(1), "scripted"));
+        let stuck = self.stuck.lock().clone();
+        if stuck.is_some() && writes.iter().any(|write| id(write) == stuck) {
+            return retry().map(|()| report);
+        }
         let (some, outcome) = match self.script.take() {
             Fault::None => (writes.len(), Ok(())),
             Fault::RetryBefore => (0, retry()),
