@@ -77,7 +77,7 @@ impl<S: LaneStore> Writer<S> {
 
     async fn write(&self, writes: &[S::Write]) -> Result<Vec<RefusedWrite>, Fatal> {
         let mut refused = Vec::new();
-        let mut parts: Vec<Range<usize>> = vec![0..writes.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..writes.len()).collect();
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
