@@ -11,6 +11,7 @@ use prost::Message;
 const FILES: [&str; 3] =
     ["sluice/v1/event.proto", "sluice/v1/collector.proto", "sluice/v1/record.proto"];
 
+#[allow(clippy::disallowed_methods)] // a build script is told everything by its environment
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=sluice");
     let descriptors = protox::compile(FILES, ["."])?;

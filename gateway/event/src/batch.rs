@@ -109,6 +109,7 @@ pub struct Page<'b> {
 
 /// One element of `events`.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // nearly all are events: a box each would be an allocation each
 pub enum Parsed<'b> {
     /// Read; its values are not yet checked.
     Event(Event<'b>),

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WireConfig {
-    /// Address to bind; port 0 picks a free one. Default `127.0.0.1:7080`.
+    /// Address to bind; port 0 picks a free one. Not part of the section: the
+    /// server has one setting for it.
+    #[serde(skip, default = "listen_default")]
     pub listen: SocketAddr,
     /// Open connections. At this many the listener stops accepting: newcomers
     /// wait in the kernel's backlog, at no cost here, until one closes.
@@ -82,12 +84,16 @@ pub(crate) struct Pace {
     pub rate_min: u64,
 }
 
+fn listen_default() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 7080))
+}
+
 // === impl WireConfig ===
 
 impl Default for WireConfig {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7080)),
+            listen: listen_default(),
             connections_max: 20_000,
             connections_per_ip_max: None,
             header_timeout_ms: 15_000,

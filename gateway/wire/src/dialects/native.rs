@@ -28,6 +28,9 @@ static ROUTES: [Route; 3] = [
     Route { path: "/v1/config", methods: &["GET"], action: Action::SdkConfig, cors: true },
 ];
 
+/// What `curl -d` says of any body.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The two forms of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -41,7 +44,9 @@ impl Form {
     fn of(head: &Head) -> Option<Self> {
         let media = head.media_type();
         let is = |known: &str| media.eq_ignore_ascii_case(known);
-        if media.is_empty() || is("application/json") || is("text/plain") || is("text/json") {
+        // Some host apps and `curl -d` label JSON as text or as a form: the path decides.
+        let lenient = ["application/json", "text/plain", "text/json", FORM];
+        if media.is_empty() || lenient.into_iter().any(is) {
             return Some(Self::Json);
         }
         (is("application/x-protobuf") || is("application/protobuf")).then_some(Self::Protobuf)

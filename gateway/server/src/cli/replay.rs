@@ -1,0 +1,96 @@
+//! `sluice replay`: takes one store back and brings it up to date again.
+
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use super::remote::{self, Admin};
+use super::{Failure, TargetArgs};
+use crate::admin::api::{ReplayFrom, ReplayRequest, ReplayState};
+
+/// Arguments of `sluice replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The store to bring up again: documents or rows
+    #[arg(long, value_name = "STORE")]
+    store: String,
+    /// From where: `start`, an age such as `36h` or `7d`, or a time such as 2026-11-20T00:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = parse_from)]
+    from: ReplayFrom,
+}
+
+/// Rewinds the lane, then watches it catch up.
+pub fn run(args: ReplayArgs) -> Result<(), Failure> {
+    let request = ReplayRequest { store: args.store, from: args.from };
+    remote::with_admin(&args.target, async move |admin: Admin| {
+        let begun: ReplayState = admin.post("/replay", &request).await?;
+        watch(&admin, &request.store, &begun).await
+    })
+}
+
+async fn watch(admin: &Admin, store: &str, begun: &ReplayState) -> Result<(), Failure> {
+    let bar = ProgressBar::new(begun.records_total);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} records {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(store.to_owned());
+    let mut plain_at = 0;
+    loop {
+        let state: ReplayState = admin.get(&format!("/replay/{store}")).await?;
+        bar.set_length(state.records_total.max(begun.records_total));
+        bar.set_position(state.records_done);
+        let tenth = state.records_done * 10 / state.records_total.max(1);
+        if bar.is_hidden() && tenth > plain_at {
+            plain_at = tenth;
+            println!("{store}: {}/{} records", state.records_done, state.records_total);
+        }
+        if let Some(error) = &state.last_error {
+            bar.println(format!("{store}: {error}"));
+        }
+        if state.done {
+            bar.set_position(begun.records_total);
+            bar.finish();
+            println!("{store}: up to date, {} records taken again", begun.records_total);
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn parse_from(text: &str) -> Result<ReplayFrom, String> {
+    if text == "start" {
+        return Ok(ReplayFrom::Start);
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(ReplayFrom::TimeMs(time.as_millisecond()));
+    }
+    let allowed = "allowed: `start`, an age such as `36h` or `7d`, or a time such as \
+                   2026-11-20T00:00:00Z";
+    let (number, unit_ms) = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "m")) => (number, 60_000),
+        Some((number, "h")) => (number, 3_600_000),
+        Some((number, "d")) => (number, 86_400_000),
+        _ => return Err(allowed.to_owned()),
+    };
+    let number: u32 = number.parse().map_err(|_| allowed.to_owned())?;
+    Ok(ReplayFrom::AgeMs(u64::from(number) * unit_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_ways_to_say_when() {
+        assert_eq!(parse_from("start"), Ok(ReplayFrom::Start));
+        assert_eq!(parse_from("36h"), Ok(ReplayFrom::AgeMs(36 * 3_600_000)));
+        assert_eq!(parse_from("2026-11-20T00:00:00Z"), Ok(ReplayFrom::TimeMs(1_795_132_800_000)));
+        assert!(parse_from("yesterday").is_err());
+        assert!(parse_from("").is_err());
+        assert!(parse_from("é").is_err());
+    }
+}
