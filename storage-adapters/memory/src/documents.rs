@@ -257,7 +257,7 @@ fn groups(
         })
         .filter(|group| by.is_empty() || group.values.iter().any(|&value| value > 0))
         .collect();
-    if answer.len() > groups_max {
+    if !by.is_empty() && answer.len() > groups_max {
         let detail = format!("more than {groups_max} groups: at most {groups_max} are allowed");
         return Err(StoreError::Refused(detail));
     }

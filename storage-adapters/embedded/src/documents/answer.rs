@@ -1,0 +1,119 @@
+//! Questions about event documents: every segment that can hold the time, on
+//! several threads where there is enough to read.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use sluice_seams::key::AppHash;
+use sluice_seams::question::{Ask, Visit};
+use sluice_seams::{Question, StoreError, Table};
+use tantivy::{Searcher, SegmentReader, TantivyError};
+
+use super::gather::{Gathered, Resolved};
+use super::plan::{By, Gauge, Plan};
+use super::segment::Segment;
+use super::tally::Tally;
+use super::visits::{Wanted, too_many_visits};
+
+/// Documents below which another thread is not worth its start.
+const DOCUMENTS_PER_THREAD_MIN: u64 = 100_000;
+
+/// Answers a question on a view of the days.
+pub fn answer(
+    searchers: &[Searcher],
+    question: &Question,
+    threads_max: usize,
+) -> Result<Table, StoreError> {
+    let mut segments: Vec<&SegmentReader> =
+        searchers.iter().flat_map(|searcher| searcher.segment_readers()).collect();
+    // Large ones first, so that threads end together.
+    segments.sort_by_key(|segment| std::cmp::Reverse(segment.max_doc()));
+    match &question.ask {
+        Ask::Groups { by, measures, groups_max } => {
+            let mut plan = Plan::default();
+            let filter = plan.filter(&question.filter);
+            let by: Vec<By> = by.iter().map(|key| plan.by(key)).collect();
+            let gauges: Vec<Gauge> = measures.iter().map(|one| plan.gauge(one)).collect();
+            let gathered = Mutex::new(Gathered::new(&by, &gauges, *groups_max));
+            each(&segments, threads_max, |reader| {
+                let Some(mut segment) = open(reader, &plan, question)? else { return Ok(()) };
+                let mut tally = Tally::new(&segment, &by, &gauges, *groups_max);
+                for block in segment.blocks() {
+                    let mask = segment.looked_at(block, &filter);
+                    if mask.contains(&true) {
+                        tally.add(&mut segment, block, mask, &by, &gauges)?;
+                    }
+                }
+                let found = Resolved::new(tally, &segment, &by, &gauges).map_err(unreadable)?;
+                gathered.lock().add(&found)
+            })?;
+            Ok(gathered.into_inner().table())
+        }
+        Ask::Visits { fields, visits_max } => {
+            let mut plan = Plan::default();
+            let filter = plan.filter(&question.filter);
+            let wanted = Wanted::new(&mut plan, fields);
+            let app = AppHash::of(&question.app_id);
+            let visits: Mutex<Vec<Visit>> = Mutex::default();
+            each(&segments, threads_max, |reader| {
+                let Some(mut segment) = open(reader, &plan, question)? else { return Ok(()) };
+                let found = wanted
+                    .of(reader, &mut segment, &filter, app, *visits_max)
+                    .map_err(unreadable)??;
+                let mut visits = visits.lock();
+                visits.extend(found);
+                if visits.len() > *visits_max {
+                    return Err(too_many_visits(*visits_max));
+                }
+                Ok(())
+            })?;
+            let mut visits = visits.into_inner();
+            visits.sort_unstable_by_key(|visit| (visit.user, visit.time_ms, visit.key));
+            Ok(Table::Visits(visits))
+        }
+    }
+}
+
+fn open(
+    reader: &SegmentReader,
+    plan: &Plan,
+    question: &Question,
+) -> Result<Option<Segment>, StoreError> {
+    let time = (question.from_ms, question.to_ms);
+    Segment::open(reader, plan, &question.app_id, time).map_err(unreadable)
+}
+
+/// Runs `read` on every segment; ends at the first error.
+fn each(
+    segments: &[&SegmentReader],
+    threads_max: usize,
+    read: impl Fn(&SegmentReader) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
+    let documents: u64 = segments.iter().map(|segment| u64::from(segment.max_doc())).sum();
+    let worth = (documents / DOCUMENTS_PER_THREAD_MIN).max(1);
+    let threads = segments.len().min(threads_max).min(worth as usize).max(1);
+    if threads == 1 {
+        return segments.iter().try_for_each(|segment| read(segment));
+    }
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<StoreError>> = Mutex::default();
+    let work = || {
+        while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = read(segment) {
+                next.store(segments.len(), Ordering::Relaxed);
+                failed.lock().get_or_insert(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|_| {
+            scope.spawn(work);
+        });
+        work();
+    });
+    failed.into_inner().map_or(Ok(()), Err)
+}
+
+fn unreadable(why: impl Into<TantivyError>) -> StoreError {
+    StoreError::Poisoned(format!("cannot read documents: {}", why.into()))
+}

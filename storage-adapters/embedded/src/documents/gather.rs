@@ -1,0 +1,180 @@
+//! Tallies of all segments put together: codes become values.
+//!
+//! Distinct values are told apart by their 128-bit hash, which is what a user
+//! key is too; values of group keys by their text.
+
+use std::io;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use sluice_seams::question::Group;
+use sluice_seams::{KeyValue, StoreError, Table};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::pairs::Pairs;
+use super::plan::{By, Gauge};
+use super::segment::Segment;
+use super::tally::{Tally, too_many_groups};
+
+/// Words of the bitmaps of one measure over all segments: 64 MiB.
+const WORDS_MAX: usize = 8 << 20;
+
+/// A tally whose codes have been looked up.
+pub struct Resolved {
+    tally: Tally,
+    /// For each group key by field: ascending codes and their texts.
+    texts: Vec<Vec<(u32, Arc<str>)>>,
+    /// For each distinct measure: ascending codes and the hashes of their texts.
+    hashes: Vec<Vec<(u32, u128)>>,
+}
+
+/// What was gathered from segments so far.
+pub struct Gathered {
+    groups_max: usize,
+    by_time: Vec<bool>,
+    groups: AHashMap<Vec<u32>, u32>,
+    /// For each group key: values met, and their numbers from one.
+    values: Vec<(Vec<Arc<str>>, AHashMap<Arc<str>, u32>)>,
+    counts: Vec<Vec<u64>>,
+    pairs: Vec<Option<(AHashMap<u128, u32>, Pairs)>>,
+}
+
+// === impl Resolved ===
+
+impl Resolved {
+    /// Looks up the values that a tally's codes stand for.
+    pub fn new(tally: Tally, segment: &Segment, by: &[By], gauges: &[Gauge]) -> io::Result<Self> {
+        let groups: Vec<Vec<u32>> =
+            (0..tally.groups() as u32).map(|group| tally.codes(group)).collect();
+        let mut texts = Vec::with_capacity(by.len());
+        for (at, by) in by.iter().enumerate() {
+            let mut found = Vec::new();
+            if let By::Field(field) = by {
+                let mut codes: Vec<u32> = groups.iter().map(|codes| codes[at]).collect();
+                codes.sort_unstable();
+                codes.dedup();
+                segment.lanes[*field]
+                    .texts(&codes, |code, text| found.push((code, text.into())))?;
+            }
+            texts.push(found);
+        }
+        let mut hashes = Vec::with_capacity(gauges.len());
+        for (gauge, pairs) in gauges.iter().zip(&tally.pairs) {
+            let mut found = Vec::new();
+            if let (Gauge::Distinct(field, _), Some(pairs)) = (gauge, pairs) {
+                let lane = &segment.lanes[*field];
+                let mut met = vec![false; lane.codes()];
+                pairs.each(|_, code| met[code as usize] = true);
+                let codes = (0..met.len() as u32).filter(|&code| met[code as usize]);
+                let codes: Vec<u32> = codes.collect();
+                lane.texts(&codes, |code, text| found.push((code, xxh3_128(text.as_bytes()))))?;
+            }
+            hashes.push(found);
+        }
+        Ok(Self { tally, texts, hashes })
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    /// Nothing yet.
+    pub fn new(by: &[By], gauges: &[Gauge], groups_max: usize) -> Self {
+        let mut groups = AHashMap::new();
+        if by.is_empty() {
+            groups.insert(Vec::new(), 0);
+        }
+        Self {
+            groups_max,
+            by_time: by.iter().map(|by| matches!(by, By::Time(_))).collect(),
+            groups,
+            values: by.iter().map(|_| Default::default()).collect(),
+            counts: gauges.iter().map(|_| Vec::new()).collect(),
+            pairs: gauges
+                .iter()
+                .map(|gauge| {
+                    let distinct = matches!(gauge, Gauge::Distinct(..));
+                    distinct.then(|| (AHashMap::new(), Pairs::new(WORDS_MAX)))
+                })
+                .collect(),
+        }
+    }
+
+    /// Adds what a segment gave.
+    pub fn add(&mut self, found: &Resolved) -> Result<(), StoreError> {
+        let group_of = self.groups_of(found)?;
+        for (at, counts) in found.tally.counts.iter().enumerate() {
+            self.counts[at].resize(self.groups.len(), 0);
+            for (group, count) in counts.iter().enumerate() {
+                self.counts[at][group_of[group] as usize] += count;
+            }
+        }
+        for (at, pairs) in found.tally.pairs.iter().enumerate() {
+            let (Some(pairs), Some((numbers, all))) = (pairs, &mut self.pairs[at]) else {
+                continue;
+            };
+            let codes = found.hashes[at].last().map_or(0, |(code, _)| *code as usize + 1);
+            let mut number_of = vec![0; codes];
+            for (code, hash) in &found.hashes[at] {
+                let next = numbers.len() as u32;
+                number_of[*code as usize] = *numbers.entry(*hash).or_insert(next);
+            }
+            pairs.each(|group, code| {
+                all.insert(group_of[group as usize], number_of[code as usize]);
+            });
+        }
+        Ok(())
+    }
+
+    /// The number of each of a tally's groups among all groups.
+    fn groups_of(&mut self, found: &Resolved) -> Result<Vec<u32>, StoreError> {
+        let mut number_of: Vec<AHashMap<u32, u32>> = Vec::with_capacity(found.texts.len());
+        for (texts, (values, numbers)) in found.texts.iter().zip(&mut self.values) {
+            let number = texts.iter().map(|(code, text)| {
+                let next = values.len() as u32 + 1;
+                let number = *numbers.entry(text.clone()).or_insert(next);
+                if number == next {
+                    values.push(text.clone());
+                }
+                (*code, number)
+            });
+            number_of.push(number.collect());
+        }
+        let mut group_of = Vec::with_capacity(found.tally.groups());
+        for group in 0..found.tally.groups() as u32 {
+            let mut keys = found.tally.codes(group);
+            for (at, key) in keys.iter_mut().enumerate() {
+                if !self.by_time[at] && *key != 0 {
+                    *key = number_of[at][&*key];
+                }
+            }
+            let next = self.groups.len() as u32;
+            group_of.push(*self.groups.entry(keys).or_insert(next));
+            if self.groups.len() > self.groups_max && !self.by_time.is_empty() {
+                return Err(too_many_groups(self.groups_max));
+            }
+        }
+        Ok(group_of)
+    }
+
+    /// The answer.
+    pub fn table(self) -> Table {
+        let measure = |group: u32| {
+            let one = |(counts, pairs): (&Vec<u64>, &Option<(_, Pairs)>)| match pairs {
+                Some((_, pairs)) => pairs.count(group),
+                None => counts.get(group as usize).copied().unwrap_or(0),
+            };
+            self.counts.iter().zip(&self.pairs).map(one).collect::<Vec<u64>>()
+        };
+        let key = |(at, &number): (usize, &u32)| match (self.by_time[at], number) {
+            (true, bucket) => KeyValue::Bucket(bucket),
+            (false, 0) => KeyValue::Missing,
+            (false, number) => KeyValue::Text(self.values[at].0[number as usize - 1].clone()),
+        };
+        let group = |(keys, number): (&Vec<u32>, &u32)| Group {
+            keys: keys.iter().enumerate().map(key).collect(),
+            values: measure(*number),
+        };
+        Table::Groups(self.groups.iter().map(group).collect())
+    }
+}
