@@ -1,1 +1,11 @@
-//! .
+//! Loads, faults and oracles for whole gateways, from the outside.
+//!
+//! Nothing here is shared with the code that it checks: the oracle is told only
+//! what was sent and what was acknowledged. `sluice-faulty` is the binary
+//! `sluice` with faults between its parts.
+
+pub mod disk;
+pub mod faults;
+pub mod gateway;
+pub mod population;
+pub mod sender;
