@@ -66,7 +66,7 @@ impl Default for FanOutConfig {
             persist_records_max: 4_096,
             persist_interval_ms: 200,
             dedupe_window_ms: 7 * 86_400_000,
-            retention_days: 0,
+            retention_days: 90,
             retention_interval_ms: 3_600_000,
             known_users_max: 100_000,
             forgotten_max: 1_000_000,

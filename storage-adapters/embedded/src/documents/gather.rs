@@ -28,13 +28,16 @@ pub struct Resolved {
     hashes: Vec<Vec<(u32, u128)>>,
 }
 
+/// Values in the order in which they were met, and their numbers from one.
+type Met = (Vec<Arc<str>>, AHashMap<Arc<str>, u32>);
+
 /// What was gathered from segments so far.
 pub struct Gathered {
     groups_max: usize,
     by_time: Vec<bool>,
     groups: AHashMap<Vec<u32>, u32>,
     /// For each group key: values met, and their numbers from one.
-    values: Vec<(Vec<Arc<str>>, AHashMap<Arc<str>, u32>)>,
+    values: Vec<Met>,
     counts: Vec<Vec<u64>>,
     pairs: Vec<Option<(AHashMap<u128, u32>, Pairs)>>,
 }

@@ -5,6 +5,7 @@
 //! widened to whole hours, so that few writes move them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use sluice_seams::{Day, StoreError};
@@ -78,13 +79,15 @@ impl Days {
         poison: &Poison,
         day: Day,
     ) -> Result<&mut Bucket, StoreError> {
-        if !self.0.contains_key(&day.0) {
-            let rows = database
-                .keyspace(&name(day.0), options)
-                .map_err(|error| poison.mark("make a day of rows", &error))?;
-            self.0.insert(day.0, Bucket { rows, oldest_ms: i64::MAX, newest_ms: i64::MIN });
+        match self.0.entry(day.0) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(place) => {
+                let rows = database
+                    .keyspace(&name(day.0), options)
+                    .map_err(|error| poison.mark("make a day of rows", &error))?;
+                Ok(place.insert(Bucket { rows, oldest_ms: i64::MAX, newest_ms: i64::MIN }))
+            }
         }
-        Ok(self.0.get_mut(&day.0).expect("made just now"))
     }
 
     /// Takes out the days before `day`.
