@@ -107,7 +107,7 @@ fn open_blocking(config: &Config, clock: Arc<dyn Clock>, hooks: &Hooks) -> Resul
     Ok(Stores {
         log: (hooks.log)(Arc::new(log.clone())),
         dead_letter_log: Arc::new(dead_letters.clone()),
-        dedupe: Arc::new(dedupe),
+        dedupe: (hooks.dedupe)(Arc::new(dedupe)),
         documents: (hooks.documents)(Arc::new(documents)),
         rows: Arc::new(rows),
         embedded_logs: [log, dead_letters],

@@ -1,10 +1,12 @@
 //! Metrics of the process itself; filled when they are asked for.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use sluice_embedded::log::LogFigures;
 use sluice_telemetry::Registry;
 
 use super::Parts;
@@ -26,6 +28,19 @@ pub struct Metrics {
     disk_free_bytes: Level,
     entries: Family<StoreLabels, Level>,
     last_append_age_ms: Level,
+    log: LogMetrics,
+}
+
+/// What the writer of the embedded log has done.
+#[derive(Debug, Clone)]
+struct LogMetrics {
+    records: Counter,
+    bytes: Counter,
+    groups: Counter,
+    syncs: Counter,
+    sync_us: Counter,
+    queue_bytes: Level,
+    dropped_segments: Counter,
 }
 
 // === impl Metrics ===
@@ -55,12 +70,14 @@ impl Metrics {
                 "Age of the newest durable append",
                 Level::default(),
             ),
+            log: LogMetrics::new(registry),
         }
     }
 
     /// Reads the levels from their owners.
     pub async fn read(&self, parts: &Parts, ready: bool) {
         self.ready.set(u64::from(ready));
+        self.log.read(&parts.log_figures());
         let log = parts.log.status();
         self.store("log", log.disk_bytes, None);
         self.disk_free_bytes.set(log.disk_free_bytes.unwrap_or(0));
@@ -79,5 +96,37 @@ impl Metrics {
         if let Some(entries) = entries {
             self.entries.get_or_create(&labels).set(entries);
         }
+    }
+}
+
+// === impl LogMetrics ===
+
+impl LogMetrics {
+    fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.register(name, help, Counter::default());
+        Self {
+            records: counter("log_records", "Records made durable"),
+            bytes: counter("log_bytes", "Bytes written to the log, frames included"),
+            groups: counter("log_groups", "Groups of records made durable together"),
+            syncs: counter("log_syncs", "Syncs of segment files"),
+            sync_us: counter("log_sync_microseconds", "Time spent in syncs of segment files"),
+            queue_bytes: registry.register(
+                "log_queue_bytes",
+                "Bytes handed over and not yet durable",
+                Level::default(),
+            ),
+            dropped_segments: counter("log_dropped_segments", "Segments dropped by retention"),
+        }
+    }
+
+    fn read(&self, figures: &LogFigures) {
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.records, figures.records);
+        set(&self.bytes, figures.bytes);
+        set(&self.groups, figures.groups);
+        set(&self.syncs, figures.syncs);
+        set(&self.sync_us, figures.sync_ns / 1000);
+        set(&self.dropped_segments, figures.dropped_segments);
+        self.queue_bytes.set(figures.queue_bytes);
     }
 }

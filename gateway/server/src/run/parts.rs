@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sluice_admit::Tenants;
 use sluice_append::Collect;
-use sluice_embedded::log::EmbeddedLog;
+use sluice_embedded::log::{EmbeddedLog, LogFigures};
 use sluice_fanout::{FanOut, FanOutDeps, LANES};
 use sluice_query::QueryApi;
 use sluice_remember::Remembered;
@@ -125,6 +125,11 @@ impl Parts {
     pub fn poisoned(&self) -> Option<String> {
         let collect = self.collect.as_ref()?;
         collect.poisoned().map(|why| format!("event log: {why}"))
+    }
+
+    /// What the writer of the event log has done.
+    pub(super) fn log_figures(&self) -> LogFigures {
+        self.embedded_logs[0].figures()
     }
 
     /// Retention of the logs; blocks.
