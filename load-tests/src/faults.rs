@@ -2,17 +2,19 @@
 //!
 //! Installed by `sluice-faulty` from `SLUICE_FAULT=<step>:<n>`: at the n-th time
 //! that the step is reached, the process sends itself SIGKILL. Nothing is
-//! flushed, no destructor runs.
+//! flushed, no destructor runs. `SLUICE_FAULT=refuse:<event id>` kills nothing:
+//! the document store refuses that one event for good.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use sluice_seams::document::{Catalogue, StoreStatus};
+use sluice_seams::document::{Catalogue, Refused, StoreStatus};
 use sluice_seams::{
-    AppendError, BoxFuture, Day, DocumentStore, DocumentWrite, EventLog, Key, LogRecord, LogStatus,
-    Question, StoreError, Table, WriteReport,
+    AppendError, BoxFuture, Day, DedupeIndex, DedupePartition, DocumentStore, DocumentWrite,
+    EventLog, First, Key, LogRecord, LogStatus, Question, Seen, Sighting, StoreError, Table,
+    WriteReport,
 };
 
 /// Where the process dies.
@@ -22,37 +24,52 @@ pub enum Step {
     BeforeAppend,
     /// The record is durable, its sender not yet told.
     AfterAppend,
+    /// `D` has decided and knows it in memory only.
+    BeforePersist,
     /// A store has taken a batch, the lane does not know yet.
     AfterStoreWrite,
     /// A lane is about to commit.
     BeforeCommit,
 }
 
-/// A step, and at which of its turns.
+/// What goes wrong.
 #[derive(Debug, Clone)]
-pub struct Fault {
-    step: Step,
-    turns_left: Arc<AtomicU64>,
+pub enum Fault {
+    /// The process dies at a step, when its last turn is used up.
+    Kill(Step, Arc<AtomicU64>),
+    /// The document store never takes the event of this id.
+    Refuse(Arc<str>),
 }
 
 /// A log that may kill the process.
 pub struct FaultyLog(pub Arc<dyn EventLog>, pub Fault);
 
-/// A document store that may kill the process.
+/// A document store that may kill the process, or refuse an event.
 pub struct FaultyDocuments(pub Arc<dyn DocumentStore>, pub Fault);
+
+/// A dedupe index that may kill the process.
+pub struct FaultyDedupe(pub Arc<dyn DedupeIndex>, pub Fault);
+
+struct FaultyPartition(Box<dyn DedupePartition>, Fault);
 
 // === impl Step ===
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::BeforeAppend, Self::AfterAppend, Self::AfterStoreWrite, Self::BeforeCommit];
+    pub const ALL: [Self; 5] = [
+        Self::BeforeAppend,
+        Self::AfterAppend,
+        Self::BeforePersist,
+        Self::AfterStoreWrite,
+        Self::BeforeCommit,
+    ];
 
     /// Its word in `SLUICE_FAULT`.
     pub fn name(self) -> &'static str {
         match self {
             Self::BeforeAppend => "before_append",
             Self::AfterAppend => "after_append",
+            Self::BeforePersist => "before_persist",
             Self::AfterStoreWrite => "after_store_write",
             Self::BeforeCommit => "before_commit",
         }
@@ -63,11 +80,19 @@ impl Step {
 
 impl Fault {
     /// Dies here if this is the step and its turn.
-    fn at(&self, step: Step) {
-        if step == self.step && self.turns_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+    fn at(&self, here: Step) {
+        let Self::Kill(step, turns_left) = self else { return };
+        if here == *step && turns_left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let own = rustix::process::getpid();
             let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
             panic!("SIGKILL to oneself cannot fail: {killed:?}");
+        }
+    }
+
+    fn refuses(&self, write: &DocumentWrite) -> bool {
+        match (self, write) {
+            (Self::Refuse(id), DocumentWrite::Event(document)) => document.inner().id == **id,
+            _ => false,
         }
     }
 }
@@ -76,11 +101,17 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("SLUICE_FAULT={text}: wanted is <step>:<n>, n from 1");
+        let wanted = || {
+            let steps = Step::ALL.map(Step::name).join(", ");
+            format!("SLUICE_FAULT={text}: wanted is refuse:<event id> or <step>:<n> ({steps})")
+        };
         let (name, turn) = text.split_once(':').ok_or_else(wanted)?;
+        if name == "refuse" {
+            return Ok(Self::Refuse(turn.into()));
+        }
         let step = Step::ALL.into_iter().find(|step| step.name() == name).ok_or_else(wanted)?;
         let turn: u64 = turn.parse().ok().filter(|turn| *turn > 0).ok_or_else(wanted)?;
-        Ok(Self { step, turns_left: Arc::new(AtomicU64::new(turn)) })
+        Ok(Self::Kill(step, Arc::new(AtomicU64::new(turn))))
     }
 }
 
@@ -162,8 +193,21 @@ impl EventLog for FaultyLog {
 impl DocumentStore for FaultyDocuments {
     fn write(&self, writes: Vec<DocumentWrite>) -> BoxFuture<'_, Result<WriteReport, StoreError>> {
         Box::pin(async move {
-            let report = self.0.write(writes).await?;
+            let total = writes.len();
+            let (mut taken, mut refused) = (Vec::with_capacity(total), Vec::new());
+            let mut indices = Vec::with_capacity(total);
+            for (index, write) in writes.into_iter().enumerate() {
+                if self.1.refuses(&write) {
+                    refused.push(Refused { index, detail: "injected: refused".to_owned() });
+                } else {
+                    indices.push(index);
+                    taken.push(write);
+                }
+            }
+            let mut report = self.0.write(taken).await?;
             self.1.at(Step::AfterStoreWrite);
+            report.refused.iter_mut().for_each(|refused| refused.index = indices[refused.index]);
+            report.refused.append(&mut refused);
             Ok(report)
         })
     }
@@ -194,5 +238,45 @@ impl DocumentStore for FaultyDocuments {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.0.close()
+    }
+}
+
+// === impl FaultyDedupe ===
+
+impl DedupeIndex for FaultyDedupe {
+    fn open(&self, partition: u32) -> Result<Box<dyn DedupePartition>, StoreError> {
+        Ok(Box::new(FaultyPartition(self.0.open(partition)?, self.1.clone())))
+    }
+
+    fn find(&self, key: Key) -> Result<Option<First>, StoreError> {
+        self.0.find(key)
+    }
+}
+
+impl DedupePartition for FaultyPartition {
+    fn resolve(
+        &mut self,
+        log_time_ms: i64,
+        sightings: &[Sighting],
+        verdicts: &mut Vec<Seen>,
+    ) -> Result<(), StoreError> {
+        self.0.resolve(log_time_ms, sightings, verdicts)
+    }
+
+    fn get(&self, key: Key) -> Result<Option<First>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn resolved(&self) -> u64 {
+        self.0.resolved()
+    }
+
+    fn persist(&mut self, next: u64) -> Result<(), StoreError> {
+        self.1.at(Step::BeforePersist);
+        self.0.persist(next)
+    }
+
+    fn expire(&mut self, log_time_ms: i64) -> Result<(), StoreError> {
+        self.0.expire(log_time_ms)
     }
 }

@@ -12,6 +12,7 @@ const READY_MAX: Duration = Duration::from_secs(30);
 /// A running gateway. Killed when dropped.
 pub struct Gateway {
     child: Child,
+    log: PathBuf,
     /// `http://…` of the main listener.
     pub http: String,
     /// `http://…` of the admin listener.
@@ -23,11 +24,13 @@ pub struct Gateway {
 pub struct Start<'a> {
     /// The binary.
     pub bin: &'a Path,
-    /// Its data directory.
+    /// Its data directory; made where it is missing.
     pub data_dir: &'a Path,
+    /// `serve`, `collect`, `fan-out` or `query`.
+    pub role: &'a str,
     /// Variables over the environment.
     pub env: Vec<(String, String)>,
-    /// Flags after `serve`.
+    /// Flags after the role.
     pub flags: Vec<String>,
 }
 
@@ -36,7 +39,7 @@ pub struct Start<'a> {
 impl<'a> Start<'a> {
     /// `serve` on free loopback ports.
     pub fn new(bin: &'a Path, data_dir: &'a Path) -> Self {
-        Self { bin, data_dir, env: Vec::new(), flags: Vec::new() }
+        Self { bin, data_dir, role: "serve", env: Vec::new(), flags: Vec::new() }
     }
 
     /// Sets a variable.
@@ -46,24 +49,47 @@ impl<'a> Start<'a> {
         self
     }
 
-    /// Starts it and waits until its addresses stand in the data directory.
+    /// Another role than `serve`.
+    #[must_use]
+    pub fn role(mut self, role: &'a str) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Adds a flag and its value.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: impl ToString) -> Self {
+        self.flags.extend([name.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Starts it and waits until its addresses stand in the data directory. What
+    /// it says on stderr is added to `process.log` there.
     pub fn run(&self) -> Result<Gateway, String> {
+        let log = self.data_dir.join("process.log");
+        let stderr = std::fs::create_dir_all(self.data_dir)
+            .and_then(|()| std::fs::File::options().create(true).append(true).open(&log))
+            .map_err(|error| format!("{}: {error}", log.display()))?;
         let mut command = Command::new(self.bin);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args([self.role, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(self.data_dir)
             .args(&self.flags)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(stderr);
         let child = command.spawn().map_err(|error| format!("{}: {error}", self.bin.display()))?;
-        let mut gateway = Gateway { child, http: String::new(), admin: String::new() };
+        let mut gateway = Gateway { child, log, http: String::new(), admin: String::new() };
         let file = self.data_dir.join("addresses.json");
         let begun = Instant::now();
         while begun.elapsed() < READY_MAX {
             if let Ok(Some(status)) = gateway.child.try_wait() {
-                return Err(format!("ended before it was ready: {status}"));
+                let said = gateway.said();
+                let lines: Vec<&str> = said.lines().rev().take(8).collect();
+                let lines: Vec<&str> = lines.into_iter().rev().collect();
+                return Err(format!("ended before it was ready: {status}\n{}", lines.join("\n")));
             }
             if let Some((http, admin)) = read_addresses(&file, gateway.child.id()) {
                 (gateway.http, gateway.admin) = (http, admin);
@@ -87,6 +113,11 @@ impl Gateway {
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it said on stderr, and its predecessors on the same data directory.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Resident memory, bytes, as the kernel has it; 0 once it has ended.

@@ -4,8 +4,10 @@
 //! what was sent and what was acknowledged. `sluice-faulty` is the binary
 //! `sluice` with faults between its parts.
 
+pub mod crowd;
 pub mod disk;
 pub mod faults;
 pub mod gateway;
 pub mod population;
 pub mod sender;
+pub mod verdict;

@@ -1,6 +1,6 @@
 //! The binary `sluice`, with faults between its parts where the environment asks
-//! for them: `SLUICE_FAULT=<step>:<n>` (see `load_tests::faults`) and
-//! `SLUICE_DISK_FAULT=<kind>:<n>` (see `load_tests::disk`). Without them it is
+//! for them: `SLUICE_FAULT` (see `load_tests::faults`) and `SLUICE_DISK_FAULT`
+//! (see `load_tests::disk`). Without them it is
 //! `sluice`.
 
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use load_tests::disk::FaultyDisk;
-use load_tests::faults::{Fault, FaultyDocuments, FaultyLog};
+use load_tests::faults::{Fault, FaultyDedupe, FaultyDocuments, FaultyLog};
 use sluice_server::cli::Cli;
 use sluice_server::run::Hooks;
 
@@ -27,10 +27,11 @@ fn hooks() -> Result<Hooks, String> {
     let mut hooks = Hooks::default();
     if let Ok(text) = std::env::var("SLUICE_FAULT") {
         let fault: Fault = text.parse()?;
-        let (log_fault, store_fault) = (fault.clone(), fault);
+        let (log_fault, store_fault, dedupe_fault) = (fault.clone(), fault.clone(), fault);
         hooks.log = Arc::new(move |log| Arc::new(FaultyLog(log, log_fault.clone())));
         hooks.documents =
             Arc::new(move |store| Arc::new(FaultyDocuments(store, store_fault.clone())));
+        hooks.dedupe = Arc::new(move |index| Arc::new(FaultyDedupe(index, dedupe_fault.clone())));
     }
     if let Ok(text) = std::env::var("SLUICE_DISK_FAULT") {
         hooks.disk = Arc::new(text.parse::<FaultyDisk>()?);
