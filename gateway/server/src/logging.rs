@@ -1,5 +1,7 @@
 //! The process's own log, on standard error.
 
+use std::io::IsTerminal;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -39,7 +41,10 @@ pub fn start(config: &TelemetryConfig) -> Result<(), String> {
         let text = &config.filter;
         format!("telemetry.filter: `{text}` is not a filter: {error}; try `info` or `sluice=debug`")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A logger that stands already (tests) stays.
     let _ = match config.format {
         LogFormat::Text => builder.try_init(),

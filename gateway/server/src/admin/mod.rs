@@ -57,9 +57,10 @@ pub fn serve(listener: TcpListener, state: AdminState) -> JoinHandle<()> {
 
 /// Binds a listener, or says in one line why not.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("admin_listen: cannot listen on {address}: {error}"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = "choose another with --admin-listen, 0 as port picks one";
+        format!("cannot listen on {address}: {error}; {advice}")
+    })
 }
 
 // === impl AdminState ===

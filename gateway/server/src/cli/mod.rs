@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod doctor;
+mod progress;
 mod remote;
 mod replay;
 mod send;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use super::progress::Progress;
 use super::remote::{self, Admin};
 use super::{Failure, TargetArgs};
 use crate::admin::api::{ReplayFrom, ReplayRequest, ReplayState};
@@ -33,30 +33,22 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
 }
 
 async fn watch(admin: &Admin, store: &str, begun: &ReplayState) -> Result<(), Failure> {
-    let bar = ProgressBar::new(begun.records_total);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} records {eta}") {
-        bar.set_style(style);
-    }
-    bar.set_message(store.to_owned());
-    let mut plain_at = 0;
+    let template = "{msg} {bar:30} {pos}/{len} records {eta}";
+    let mut bar = Progress::new(store, begun.records_total, template, "records");
+    let mut told = None;
     loop {
         let state: ReplayState = admin.get(&format!("/replay/{store}")).await?;
-        bar.set_length(state.records_total.max(begun.records_total));
-        bar.set_position(state.records_done);
-        let tenth = state.records_done * 10 / state.records_total.max(1);
-        if bar.is_hidden() && tenth > plain_at {
-            plain_at = tenth;
-            println!("{store}: {}/{} records", state.records_done, state.records_total);
-        }
-        if let Some(error) = &state.last_error {
-            bar.println(format!("{store}: {error}"));
+        if state.last_error.is_some() && state.last_error != told {
+            told.clone_from(&state.last_error);
+            bar.say(&format!("{store}: waiting: {}", told.as_deref().unwrap_or_default()));
         }
         if state.done {
-            bar.set_position(begun.records_total);
+            bar.at(begun.records_total);
             bar.finish();
             println!("{store}: up to date, {} records taken again", begun.records_total);
             return Ok(());
         }
+        bar.at(state.records_done);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sluice_wire::{Listener, ServeHandle, WireConfig};
+use sluice_wire::{BindError, Listener, ServeHandle, WireConfig};
 use tokio::task::JoinHandle;
 
 use super::hooks::Hooks;
@@ -134,7 +134,12 @@ impl Node {
 
 fn bind(config: &Config) -> Result<Listener, String> {
     let wire = WireConfig { listen: config.listen, ..config.wire.clone() };
-    Listener::bind(wire).map_err(|error| error.to_string())
+    Listener::bind(wire).map_err(|error| match error {
+        BindError::Bind { .. } => {
+            format!("{error}; choose another with --listen, 0 as port picks one")
+        }
+        _ => error.to_string(),
+    })
 }
 
 async fn housekeep(parts: Arc<Parts>) {

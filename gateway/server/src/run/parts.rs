@@ -123,8 +123,7 @@ impl Parts {
 
     /// Why the process must not go on; `None` where it may.
     pub fn poisoned(&self) -> Option<String> {
-        let collect = self.collect.as_ref()?;
-        collect.poisoned().map(|why| format!("event log: {why}"))
+        self.embedded_logs.iter().find_map(EmbeddedLog::poisoned)
     }
 
     /// What the writer of the event log has done.

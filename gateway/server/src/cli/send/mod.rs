@@ -11,15 +11,14 @@ mod place;
 mod source;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use self::client::{Client, Delivery};
 use self::place::Place;
 use self::source::{Chunk, Lines};
 use super::Failure;
+use super::progress::Progress;
 
 /// Arguments of `sluice send`.
 #[derive(Debug, Args)]
@@ -83,21 +82,23 @@ async fn send_file(
     let place = Place::of(file);
     let from = if args.from_start { 0 } else { place.read() };
     let mut lines = Lines::open(file, from)?;
-    let bar = progress_bar(lines.bytes_total(), file);
+    let template = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let mut bar =
+        Progress::new(&file.display().to_string(), lines.bytes_total(), template, "bytes");
     if from > 0 {
-        bar.println(format!("{}: going on from byte {from}", file.display()));
+        bar.say(&format!("{}: going on from byte {from}", file.display()));
     }
     while let Some(chunk) = lines.chunk(usize::from(args.batch_events_max))? {
         let delivery = client.deliver(&chunk, |wait, why| {
             let seconds = wait.as_secs_f64();
-            bar.println(format!("waiting {seconds:.1} s: {why}"));
+            bar.say(&format!("waiting {seconds:.1} s: {why}"));
         });
         let delivery = delivery.await.map_err(|failure| interrupted(file, &place, failure))?;
         show(args, file, &chunk, &delivery, totals, &bar);
         place.write(chunk.end).map_err(|error| {
             Failure::Failed(format!("cannot keep the place reached in {place}: {error}"))
         })?;
-        bar.set_position(chunk.end);
+        bar.at(chunk.end);
     }
     bar.finish();
     place.remove();
@@ -110,7 +111,7 @@ fn show(
     chunk: &Chunk,
     delivery: &Delivery,
     totals: &mut Totals,
-    bar: &ProgressBar,
+    bar: &Progress,
 ) {
     totals.accepted += delivery.accepted;
     totals.duplicates += delivery.duplicates;
@@ -119,7 +120,7 @@ fn show(
         if totals.rejected <= args.rejects_shown_max {
             let line = chunk.lines.get(reject.index).map_or(0, |line| line.number);
             let text = &reject.text;
-            bar.println(format!("{}:{line}: rejected: {text}", file.display()));
+            bar.say(&format!("{}:{line}: rejected: {text}", file.display()));
         }
     }
 }
@@ -128,15 +129,4 @@ fn interrupted(file: &Path, place: &Place, failure: Failure) -> Failure {
     let (Failure::Usage(text) | Failure::Failed(text)) = failure;
     let shown = file.display();
     Failure::Failed(format!("{shown}: {text}\nrun the same command again to go on (see {place})"))
-}
-
-/// A bar on a terminal; plain lines now and then elsewhere.
-fn progress_bar(bytes_total: u64, file: &Path) -> ProgressBar {
-    let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    let bar = ProgressBar::new(bytes_total).with_message(file.display().to_string());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    match ProgressStyle::with_template(style) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
