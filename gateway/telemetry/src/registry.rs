@@ -9,28 +9,46 @@ use prometheus_client::registry::{Metric, Registry as Families};
 
 /// Metric families of a process. Cloning shares them.
 #[derive(Clone)]
-pub struct Registry(Arc<Mutex<Families>>);
+pub struct Registry(Arc<Mutex<State>>);
+
+struct State {
+    families: Families,
+    /// Name and help of each, as registered: also of those without a value yet.
+    described: Vec<(String, String)>,
+}
+
+const PREFIX: &str = "sluice";
 
 // === impl Registry ===
 
 impl Registry {
     /// An empty registry.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Families::with_prefix("sluice"))))
+        let families = Families::with_prefix(PREFIX);
+        Self(Arc::new(Mutex::new(State { families, described: Vec::new() })))
     }
 
     /// Registers a family and returns it, for use as
     /// `let total = registry.register("append_events", "Events by fate", Family::default());`
     pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
-        self.0.lock().register(name, help, metric.clone());
+        let mut state = self.0.lock();
+        state.described.push((format!("{PREFIX}_{name}"), help.to_owned()));
+        state.families.register(name, help, metric.clone());
         metric
     }
 
     /// The exposition text (OpenMetrics 1.0).
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        text::encode(&mut out, &self.0.lock())?;
+        text::encode(&mut out, &self.0.lock().families)?;
         Ok(out)
+    }
+
+    /// Name and help of every family, sorted, whether it has a value yet or not.
+    pub fn described(&self) -> Vec<(String, String)> {
+        let mut described = self.0.lock().described.clone();
+        described.sort();
+        described
     }
 }
 
