@@ -175,6 +175,11 @@ impl EmbeddedLog {
         }
     }
 
+    /// Why it takes nothing more until it is opened anew; `None` where it does.
+    pub fn poisoned(&self) -> Option<String> {
+        self.shared.poisoned.get().cloned()
+    }
+
     /// Room on the disk below which appends are refused, bytes.
     pub fn disk_reserve_bytes(&self) -> u64 {
         self.shared.disk_reserve_bytes

@@ -11,6 +11,7 @@ async fn poisoned_by(wrong: Wrong) {
     let place = Place::new();
     let log = place.open();
     append(&log, 0..10).await;
+    assert_eq!(log.poisoned(), None);
     place.disk.set(wrong);
     let failed = log.append(0, payload(10)).await;
     assert!(matches!(failed, Err(AppendError::Unknown(_))), "{failed:?}");
@@ -20,6 +21,7 @@ async fn poisoned_by(wrong: Wrong) {
         assert!(matches!(later, Err(AppendError::Poisoned(_))), "the disk is well: {later:?}");
     }
     assert!(log.status().refusing.expect("refuses").contains("until the process is started anew"));
+    assert_eq!(log.poisoned(), log.status().refusing);
     let commit = log.commit("documents", 0, 1).await;
     assert!(matches!(commit, Err(StoreError::Poisoned(_))), "{commit:?}");
     assert_eq!(log.bounds(0).1, 10, "readers see what was acknowledged");
