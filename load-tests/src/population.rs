@@ -66,7 +66,7 @@ impl Random {
 
     /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.bits()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
     }
 
     /// A rank in `0..end`, the first the most likely: density about 1/rank.
@@ -107,7 +107,7 @@ impl Population {
             name: name.map_or("page_view", |(name, _)| name),
             time_ms: time_ms - self.random.below(60_000) as i64,
             device: format!("device-{person}"),
-            user: (person % 3 == 0).then(|| format!("user-{person}")),
+            user: person.is_multiple_of(3).then(|| format!("user-{person}")),
             page: format!("pages/item/{}", self.random.zipf(self.pages)),
             sku: self.random.below(1_000),
         }
@@ -136,7 +136,7 @@ impl Sent {
             "session_id": format!("s-{}", self.device), "scene": "1001",
             "page": { "path": self.page, "query": "from=list", "title": "商品详情" },
             "properties": {
-                "eid": self.id, "sku": self.sku.to_string(), "price": 12.5, "vip": self.sku % 2 == 0,
+                "eid": self.id, "sku": self.sku.to_string(), "price": 12.5, "vip": self.sku.is_multiple_of(2),
                 "tags": ["a", "中文"], "position": self.sku % 17, "list": "recommend",
                 "campaign": "double-eleven", "ab": { "home": "B", "detail": "control" },
             },

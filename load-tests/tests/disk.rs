@@ -122,11 +122,17 @@ async fn a_full_disk_is_said_refused_and_recovered_from() {
 
 /// Runs into the fault under load; the process must end by itself. The reasons
 /// that `/readyz` gave on the way.
-async fn fails_and_ends(sender: &Sender, data_dir: &Path, fault: &str) -> (Vec<String>, Crowd) {
-    let start = Start::new(Path::new(BIN), data_dir).env("SLUICE_DISK_FAULT", fault);
+async fn fails_and_ends(
+    sender: &Sender,
+    data_dir: &Path,
+    role: &str,
+    fault: &str,
+) -> (Vec<String>, Crowd) {
+    let start = Start::new(Path::new(BIN), data_dir).role(role).env("SLUICE_DISK_FAULT", fault);
     let mut gateway: Gateway = start.run().unwrap_or_else(|error| panic!("{fault}: {error}"));
     let before = gateway.said().len();
-    let crowd = Crowd::start(sender, &gateway.http, &fault.replace(':', "-"), 4);
+    let prefix = format!("{role}-{}", fault.replace(':', "-"));
+    let crowd = Crowd::start(sender, &gateway.http, &prefix, 4);
     let (mut reasons, begun) = (Vec::new(), Instant::now());
     let status = loop {
         if let Some((false, why)) = ready(sender, &gateway.admin).await {
@@ -141,7 +147,7 @@ async fn fails_and_ends(sender: &Sender, data_dir: &Path, fault: &str) -> (Vec<S
     let said = gateway.said();
     let last = said[before..].lines().last().unwrap_or_default().to_owned();
     assert!(last.starts_with("sluice: ") && last.contains("log"), "{fault}: {last}");
-    println!("{fault}: {last}");
+    println!("{role}, {fault}: {last}");
     (reasons, crowd)
 }
 
@@ -150,8 +156,10 @@ async fn a_failing_disk_ends_the_process_and_loses_nothing_acknowledged() {
     let data = tempfile::tempdir().expect("temp dir");
     let sender = Sender::new();
     let mut reasons = Vec::new();
-    for fault in ["fsync:8", "fsync:21", "fsync:50", "write:12", "write:33", "write:60"] {
-        let (seen, crowd) = fails_and_ends(&sender, data.path(), fault).await;
+    let serve = ["fsync:8", "fsync:21", "fsync:50", "write:12", "write:33", "write:60"];
+    let faults = serve.map(|fault| ("serve", fault));
+    for (role, fault) in faults.into_iter().chain([("collect", "fsync:30")]) {
+        let (seen, crowd) = fails_and_ends(&sender, data.path(), role, fault).await;
         reasons.extend(seen);
         let healthy = Start::new(Path::new(BIN), data.path()).run().expect("starts again");
         crowd.turn_to(&healthy.http);
@@ -162,6 +170,6 @@ async fn a_failing_disk_ends_the_process_and_loses_nothing_acknowledged() {
     let gateway = Start::new(Path::new(BIN), data.path()).run().expect("starts");
     settled(sender.client(), &gateway.admin).await.expect("settles");
     let counted = check_book(&sender, &gateway.http, true).await.expect("exact");
-    println!("6 failing disks: {} events, lost 0, counted twice 0", counted.len());
+    println!("7 failing disks: {} events, lost 0, counted twice 0", counted.len());
     assert!(gateway.stop(), "a drain ends cleanly");
 }
