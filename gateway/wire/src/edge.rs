@@ -190,7 +190,10 @@ impl<C: Collector> Edge<C> {
         let max = self.config.fallback_body_bytes_max;
         let body = match body::read(&mut incoming, max, self.config.pace()).await {
             Ok(body) => body,
-            Err(refusal) => {
+            Err(mut refusal) => {
+                if refusal.reason == Reason::BodyTooLarge {
+                    refusal.detail = format!("a body may have {max} bytes at most here");
+                }
                 body::linger(&parts, incoming);
                 return reply::refusal(&refusal);
             }

@@ -22,6 +22,8 @@ pub(crate) struct Broken {
     pub at: usize,
     pub what: &'static str,
     pub too_deep: bool,
+    /// The text ends here: it was cut off, or never began.
+    pub at_end: bool,
 }
 
 /// A value as found. Containers are passed over and given as raw text.
@@ -52,13 +54,18 @@ type Walk<T> = Result<T, Broken>;
 impl Broken {
     /// The refusal of the whole body.
     pub(crate) fn refuse(&self) -> Refusal {
-        let Self { at, what, too_deep } = self;
+        let Self { at, what, too_deep, at_end } = self;
         if *too_deep {
             let detail =
                 format!("JSON nested deeper than {JSON_DEPTH_MAX} at byte {at}; flatten it");
             return Refusal::new(Reason::BodyTooDeep, detail).limit(JSON_DEPTH_MAX as u64);
         }
-        Refusal::new(Reason::BodyInvalid, format!("not JSON at byte {at}: expected {what}"))
+        let detail = match (at, at_end) {
+            (0, true) => "the body is empty; expected a batch".to_owned(),
+            (_, true) => format!("cut off at byte {at}, the body's end: expected {what} there"),
+            (_, false) => format!("not JSON at byte {at}: expected {what}"),
+        };
+        Refusal::new(Reason::BodyInvalid, detail)
     }
 }
 
@@ -115,7 +122,7 @@ impl<'b> Cursor<'b> {
     }
 
     fn broken_here(&self, what: &'static str) -> Broken {
-        Broken { at: self.at, what, too_deep: false }
+        Broken { at: self.at, what, too_deep: false, at_end: self.at >= self.text.len() }
     }
 
     fn broken<T>(&self, what: &'static str) -> Walk<T> {
@@ -134,7 +141,7 @@ impl<'b> Cursor<'b> {
     fn deeper(&mut self) -> Walk<()> {
         self.depth += 1;
         if self.depth > JSON_DEPTH_MAX {
-            return Err(Broken { at: self.at, what: "less depth", too_deep: true });
+            return Err(Broken { at: self.at, what: "less depth", too_deep: true, at_end: false });
         }
         Ok(())
     }
@@ -247,7 +254,12 @@ impl<'b> Cursor<'b> {
                 b'{' | b'[' => {
                     depth += 1;
                     if depth > JSON_DEPTH_MAX {
-                        return Err(Broken { at: self.at, what: "less depth", too_deep: true });
+                        return Err(Broken {
+                            at: self.at,
+                            what: "less depth",
+                            too_deep: true,
+                            at_end: false,
+                        });
                     }
                     open = open << 1 | u32::from(byte == b'{');
                 }

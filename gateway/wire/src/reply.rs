@@ -1,7 +1,7 @@
 //! Answers in JSON, and the body type of every answer.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -130,6 +130,11 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     if let Some(wait) = retry_after_ms {
         retry_after(response.headers_mut(), wait);
     }
+    if reason.status() == StatusCode::UNAUTHORIZED {
+        // RFC 9110, 15.5.2: a 401 names the scheme it wants.
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    }
     response
 }
 
@@ -196,6 +201,8 @@ mod tests {
             let passing = reason.class() == Class::Passing;
             assert_eq!(response.headers().contains_key(RETRY_AFTER), passing, "{reason}");
             assert_eq!(response.status(), reason.status());
+            let asks = response.headers().contains_key(WWW_AUTHENTICATE);
+            assert_eq!(asks, response.status() == 401, "{reason}");
         }
     }
 }

@@ -22,6 +22,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Room made ahead for a body whose length the client claims.
 const CLAIM_BYTES_MAX: u64 = 64 * 1024;
 
+const TOO_SLOW: &str = "the body came too slowly; resend it, in smaller batches on a slow network";
+
 /// Reads a whole body of at most `bytes_max`.
 ///
 /// A claimed length over the cap is refused before anything is read. A body in
@@ -63,7 +65,7 @@ pub(crate) async fn read(
 pub(crate) async fn next(body: &mut Incoming, by: Instant) -> Result<Option<Bytes>, Refusal> {
     loop {
         match timeout_at(by, body.frame()).await {
-            Err(_) => return Err(Refusal::new(Reason::BodyTooSlow, "the body came too slowly")),
+            Err(_) => return Err(Refusal::new(Reason::BodyTooSlow, TOO_SLOW)),
             Ok(None) => return Ok(None),
             Ok(Some(Err(broken))) => {
                 tracing::debug!(%broken, "body broke off");

@@ -28,15 +28,21 @@ struct Truthful<C> {
 pub(crate) fn routes<C: Collector>(collector: Arc<C>, draining: CancellationToken) -> Routes {
     let health = HealthServer::new(Truthful { collector, draining });
     let mut routes = Routes::new(health.max_decoding_message_size(REQUEST_BYTES_MAX));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(sluice_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    match reflection {
-        Ok(service) => {
-            routes = routes.add_service(service.max_decoding_message_size(REQUEST_BYTES_MAX));
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(sluice_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Both versions: many clients still ask in the older one only.
+    match (described().build_v1(), described().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => {
+            routes = routes
+                .add_service(v1.max_decoding_message_size(REQUEST_BYTES_MAX))
+                .add_service(v1alpha.max_decoding_message_size(REQUEST_BYTES_MAX));
         }
-        Err(broken) => tracing::error!(%broken, "reflection is off: unreadable descriptors"),
+        (Err(broken), _) | (_, Err(broken)) => {
+            tracing::error!(%broken, "reflection is off: unreadable descriptors");
+        }
     }
     routes.prepare()
 }
