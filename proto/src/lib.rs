@@ -4,7 +4,7 @@
 //! `sluice-event`.
 
 /// Package `sluice.v1`.
-#[allow(missing_docs, clippy::all)]
+#[allow(missing_docs, clippy::all, rustdoc::all)] // generated from the comments of the .proto files
 pub mod v1 {
     tonic::include_proto!("sluice.v1");
 }

@@ -1,5 +1,5 @@
 //! Apps and limits as they stand in the config. Types and defaults here, the
-//! checks in [`check`].
+//! checks in `check`.
 //!
 //! Read by serde with unknown keys refused. Secrets arrive resolved (see
 //! [`Secret`]).

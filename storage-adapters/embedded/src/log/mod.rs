@@ -11,9 +11,9 @@
 //! read in order and dropped by the prefix. Segments do exactly that, with one
 //! copy of every byte and the sync in plain sight.
 //!
-//! [`create`] the folder · [`frame`], [`segment`] the formats · [`recover`]
-//! opening · [`queue`], [`writer`] appending · [`partition`] reading ·
-//! [`commits`] lanes · [`retain`] dropping · [`repair`] damage.
+//! `create` the folder · `frame`, `segment` the formats · `recover`
+//! opening · `queue`, `writer` appending · `partition` reading ·
+//! `commits` lanes · `retain` dropping · [`repair`] damage.
 
 mod commits;
 mod config;

@@ -11,7 +11,7 @@
 //!   before they are written.
 //! * A row written again is overwritten by itself: `D` hands over one copy of an
 //!   event, so what stands under `(user, time, K)` is always the same.
-//! * Users of equal [`UserKey`](sluice_seams::UserKey) (128 bits) are one user.
+//! * Users of equal [`UserKey`] (128 bits) are one user.
 //! * Any I/O error is for good.
 
 mod apply;
