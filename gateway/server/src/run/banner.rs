@@ -4,22 +4,21 @@ use super::Role;
 use crate::addresses::Addresses;
 
 /// Prints it to standard output.
-pub fn print(role: Role, addresses: &Addresses, demo: bool) {
-    print!("{}", text(role, addresses, demo));
+pub fn print(role: Role, addresses: &Addresses, tls: bool, demo: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    print!("{}", text(role, addresses, scheme, demo));
 }
 
-fn text(role: Role, addresses: &Addresses, demo: bool) -> String {
+fn text(role: Role, addresses: &Addresses, scheme: &str, demo: bool) -> String {
     let Addresses { http, admin, .. } = addresses;
+    let base = format!("{scheme}://{http}");
     let mut out = format!("sluice {} is ready\n", role.name);
     if role.collect {
-        out += &format!(
-            "  send   http://{http}/v1/events   (gRPC sluice.v1.Collector on the same port)\n"
-        );
+        out +=
+            &format!("  send   {base}/v1/events   (gRPC sluice.v1.Collector on the same port)\n");
     }
     if role.query {
-        out += &format!(
-            "  ask    http://{http}/v1/apps/{{app}}/query   (API: http://{http}/openapi.json)\n"
-        );
+        out += &format!("  ask    {base}/v1/apps/{{app}}/query   (API: {base}/openapi.json)\n");
     }
     out += &format!("  admin  http://{admin}/readyz /metrics /status\n");
     if demo {
@@ -30,7 +29,7 @@ fn text(role: Role, addresses: &Addresses, demo: bool) -> String {
     if demo && role.collect {
         out += "\ntry it:\n";
         out += &format!(
-            "  curl -s http://{http}/v1/events -H 'Authorization: Bearer demo-write-key' \
+            "  curl -s {base}/v1/events -H 'Authorization: Bearer demo-write-key' \
              -d '{{\"platform\":\"wx\",\"events\":[{{\"id\":\"hello-'$(date +%s%N)'\",\
              \"name\":\"page_view\",\"time\":'$(date +%s%3N)',\"device_id\":\"d-1\",\
              \"page\":{{\"path\":\"pages/index\"}}}}]}}'\n"
@@ -38,7 +37,7 @@ fn text(role: Role, addresses: &Addresses, demo: bool) -> String {
     }
     if demo && role.query {
         out += &format!(
-            "  curl -s http://{http}/v1/apps/demo/query -H 'Authorization: Bearer demo-read-token' \
+            "  curl -s {base}/v1/apps/demo/query -H 'Authorization: Bearer demo-read-token' \
              -d '{{\"metrics\":[\"visit_pv\",\"visit_uv\"],\"date_range\":{{\"last\":\"7d\"}}}}'\n"
         );
     }
@@ -56,8 +55,8 @@ mod tests {
 
     #[test]
     fn demo_keys_are_shown_for_the_demo_app_only() {
-        assert!(text(Role::SERVE, &addresses(), true).contains("demo-write-key"));
-        assert!(!text(Role::SERVE, &addresses(), false).contains("demo"));
-        assert!(!text(Role::QUERY, &addresses(), true).contains("/v1/events"));
+        assert!(text(Role::SERVE, &addresses(), "http", true).contains("demo-write-key"));
+        assert!(!text(Role::SERVE, &addresses(), "https", false).contains("demo"));
+        assert!(!text(Role::QUERY, &addresses(), "http", true).contains("/v1/events"));
     }
 }

@@ -64,12 +64,12 @@ pub fn role(role: Role, args: &RoleArgs, hooks: Hooks) -> Result<(), Failure> {
     let runtime = runtime().map_err(Failure::Failed)?;
     let result = runtime.block_on(async {
         let mut signals = signals::Signals::new().map_err(Failure::Failed)?;
-        let demo = loaded.demo;
+        let (demo, tls) = (loaded.demo, loaded.config.wire.tls.is_some());
         let node = tokio::select! {
             node = Node::start_with(role, loaded, hooks) => node.map_err(Failure::Failed)?,
             () = signals.stop() => return Ok(()),
         };
-        banner::print(role, &node.addresses(), demo);
+        banner::print(role, &node.addresses(), tls, demo);
         let reload = reload::watch(args.clone(), node.parts());
         let ended = tokio::select! {
             why = node.fatal() => Err(Failure::Failed(why)),
