@@ -1,6 +1,6 @@
 //! Clocks of 1970 and 2090, with and without the clock at sending.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::raw::{post, send};
 use crate::{Target, now_ms};
@@ -63,10 +63,7 @@ async fn corrected(target: &Target<'_>) {
         let received_ms = now_ms();
         let reply = send(&target.address, &bytes).await.json();
         assert_eq!(reply["accepted"], 1, "{id}: {reply}");
-        load_tests::gateway::settled(&target.client, &target.gateway.admin).await.expect("settles");
-        let url = format!("{}/v1/apps/demo/events/{id}", target.gateway.http);
-        let found = target.client.get(url).bearer_auth("demo-read-token").send().await;
-        let found: Value = found.expect("answers").json().await.expect("JSON");
+        let found = target.ledger(id).await;
         assert_eq!(found["times"]["device"]["ms"], clock_ms - 60_000, "{found}");
         let corrected_ms = found["times"]["corrected"]["ms"].as_i64().expect("a time");
         let off_ms = corrected_ms - (received_ms - 60_000);

@@ -10,9 +10,12 @@ type Row = (Value, &'static str, &'static str);
 
 fn rows() -> Vec<Row> {
     let text = |length: usize| "x".repeat(length);
-    let wide: Value = (0..101).map(|n| (n.to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into();
-    let large: Value =
-        (0..10).map(|n| (n.to_string(), json!(text(7_000)))).collect::<serde_json::Map<_, _>>().into();
+    let wide: Value =
+        (0..101).map(|n| (n.to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into();
+    let large: Value = (0..10)
+        .map(|n| (n.to_string(), json!(text(7_000))))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let mut long_key = serde_json::Map::new();
     long_key.insert(text(129), json!(1));
     vec![
@@ -35,7 +38,6 @@ fn rows() -> Vec<Row> {
         (json!({"device_id": ""}), "device_id_missing", "device_id: is required"),
         (json!({"device_id": text(129)}), "field_invalid", "device_id: "),
         (json!({"device_id": 5}), "field_invalid", "device_id: expected a string, got a number"),
-        (json!({"device_id": "d\0"}), "field_invalid", "device_id: "),
         (json!({"user_id": text(256)}), "field_invalid", "user_id: "),
         (json!({"session_id": text(65)}), "field_invalid", "session_id: "),
         (json!({"type": "purchase"}), "type_unknown", "must be one of track, user_set"),
@@ -107,10 +109,7 @@ async fn truncated(target: &Target<'_>) {
     let body = json!({ "events": [event] }).to_string();
     let answer = send(&target.address, &post("/v1/events", &[], body.as_bytes())).await;
     assert_eq!(answer.json()["accepted"], 1, "{:?}", answer.json());
-    load_tests::gateway::settled(&target.client, &target.gateway.admin).await.expect("settles");
-    let url = format!("{}/v1/apps/demo/events/long-text", target.gateway.http);
-    let found = target.client.get(url).bearer_auth("demo-read-token").send().await;
-    let found: Value = found.expect("answers").json().await.expect("JSON");
+    let found = target.ledger("long-text").await;
     let properties = &found["event"]["properties"];
     assert_eq!(properties["note"].as_str().map(str::len), Some(8_190), "{found}");
     assert_eq!(properties["nul"], "a\0b", "{found}");

@@ -32,7 +32,12 @@ fn rows() -> Vec<Row> {
         (with("limit", json!(10_001)), "limit", "0 to 10000", ""),
         (with("order_by", json!([["visit_uv", "desc"]])), "order_by[0][0]", "", "visit_pv"),
         (with("date_range", json!(["2026-11-02", "2026-11-01"])), "date_range", "ends before", ""),
-        (with("date_range", json!(["2026-11-31", "2026-12-01"])), "date_range[0]", "date", "2026-11-01"),
+        (
+            with("date_range", json!(["2026-11-31", "2026-12-01"])),
+            "date_range[0]",
+            "date",
+            "2026-11-01",
+        ),
         (with("date_range", json!({"last": "7x"})), "date_range.last", "", ""),
         (json!(7), "$", "", ""),
     ]
@@ -92,16 +97,18 @@ async fn tokens(target: &Target<'_>) {
         let headers: Vec<_> = token.iter().map(|token| ("authorization", *token)).collect();
         let bytes = request("GET", &format!("/v1/apps/{app}/catalogue"), &headers, b"");
         let answer = send(&target.address, &bytes).await;
-        assert_eq!((answer.status, answer.json()["error"]["reason"].as_str()), (status, Some(reason)));
+        assert_eq!(
+            (answer.status, answer.json()["error"]["reason"].as_str()),
+            (status, Some(reason))
+        );
         assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401);
     }
 }
 
 /// Paths, methods and parameters.
 async fn places(target: &Target<'_>) {
-    let get = |path: &str| {
-        request("GET", path, &[("authorization", "Bearer demo-read-token")], b"")
-    };
+    let get =
+        |path: &str| request("GET", path, &[("authorization", "Bearer demo-read-token")], b"");
     for (path, status, reason, place) in [
         ("/v1/apps/demo/nothing", 404, "not_found", Value::Null),
         ("/", 404, "not_found", Value::Null),
@@ -116,7 +123,11 @@ async fn places(target: &Target<'_>) {
         let answer = send(&target.address, &get(path)).await;
         let reply = answer.json();
         let error = &reply["error"];
-        assert_eq!((answer.status, error["reason"].as_str()), (status, Some(reason)), "{path}: {reply}");
+        assert_eq!(
+            (answer.status, error["reason"].as_str()),
+            (status, Some(reason)),
+            "{path}: {reply}"
+        );
         assert_eq!(error["path"], place, "{path}: {reply}");
         assert!(error["detail"].as_str().is_some_and(|text| !text.is_empty()), "{path}: {reply}");
         assert_eq!(answer.headers.contains_key("allow"), status == 405, "{path}");

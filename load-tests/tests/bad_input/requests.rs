@@ -118,7 +118,7 @@ fn bodies() -> Vec<Case> {
     let long = json!({"device": {"model": "m".repeat(9_000)}, "events": []}).to_string();
     vec![
         case("empty", events(b""), invalid("empty")),
-        case("truncated JSON", events(&whole[..whole.len() - 9]), invalid("not JSON at byte")),
+        case("truncated JSON", events(&whole[..whole.len() - 9]), invalid("cut off at byte")),
         case("garbage after", events(&[&whole[..], b"]"].concat()), invalid("end of the body")),
         case("an array", events(b"[1]"), invalid("expected a batch (a JSON object), got an array")),
         case("no events", events(b"{}"), invalid("events: missing")),
@@ -136,9 +136,8 @@ fn bodies() -> Vec<Case> {
 }
 
 fn encodings() -> Vec<Case> {
-    let events = |encoding, body: &[u8]| {
-        post("/v1/events", &[("content-encoding", encoding)], body)
-    };
+    let events =
+        |encoding, body: &[u8]| post("/v1/events", &[("content-encoding", encoding)], body);
     let invalid = |detail| (400, "encoding_invalid", detail);
     let unknown = (415, "encoding_unsupported", "one of identity, gzip, deflate, zstd");
     let (whole, packed) = (batch(), gzip(&batch()));
@@ -177,9 +176,8 @@ fn sizes() -> Vec<Case> {
     let events: Vec<Value> = (0..501).map(|n| json!({"id": n.to_string()})).collect();
     let many = json!({ "events": events }).to_string();
     let small_bomb = vec![b' '; 9 * MIB];
-    let packed = |encoding: &str, body: &[u8]| {
-        post("/v1/events", &[("content-encoding", encoding)], body)
-    };
+    let packed =
+        |encoding: &str, body: &[u8]| post("/v1/events", &[("content-encoding", encoding)], body);
     let frame = zstd::encode_all(&small_bomb[..], 1).expect("into memory");
     let full = post("/v1/events", &[], &vec![b' '; MIB + 1]);
     vec![
@@ -221,9 +219,7 @@ fn heads() -> Vec<Case> {
     let none = request("POST", "/v1/events", &[("content-length", "0")], b"");
     let sensors = request("GET", "/sa?project=no-such&data=e30", &[], b"");
     let base64 = request("GET", "/sa?data=!!!", &[], b"");
-    let length = |value| {
-        request("POST", "/v1/events", &[("content-length", value)], b"")
-    };
+    let length = |value| request("POST", "/v1/events", &[("content-length", value)], b"");
     let lengths = [("content-length", "1"), ("content-length", "2")];
     vec![
         case("no key", none, (401, "key_missing", "Authorization: Bearer")),
@@ -249,7 +245,10 @@ fn heads() -> Vec<Case> {
 /// The dry run refuses as the real one does.
 async fn dry_run(target: &Target<'_>) {
     let answer = send(&target.address, &post("/v1/debug/validate", &[], b"[1]")).await;
-    assert_eq!((answer.status, answer.json()["error"]["reason"].as_str()), (400, Some("body_invalid")));
+    assert_eq!(
+        (answer.status, answer.json()["error"]["reason"].as_str()),
+        (400, Some("body_invalid"))
+    );
 }
 
 /// Browsers may call from anywhere, never with credentials; answers say so too.

@@ -10,7 +10,7 @@ use crate::Target;
 use crate::raw::{self, Answer, request};
 
 /// The time-outs that the gateway is started with.
-pub const HEADER_TIMEOUT_MS: u64 = 3_000;
+pub const HEADER_TIMEOUT_MS: u64 = 6_000;
 /// See [`HEADER_TIMEOUT_MS`].
 pub const BODY_TIMEOUT_MS: u64 = 6_000;
 /// See [`HEADER_TIMEOUT_MS`].
@@ -66,7 +66,8 @@ async fn all(target: &Target<'_>, start: &[u8], step: usize) -> Vec<(Answer, Dur
 
 async fn drip(address: &str, start: &[u8], step: usize) -> (Answer, Duration) {
     let begun = Instant::now();
-    let (mut reader, mut writer) = TcpStream::connect(address).await.expect("connects").into_split();
+    let (mut reader, mut writer) =
+        TcpStream::connect(address).await.expect("connects").into_split();
     let bytes = vec![b'a'; step];
     let write = async {
         // A closed connection ends the writing; the reader tells how it ended.

@@ -66,27 +66,28 @@ impl Steady {
 
     /// How it goes, in one line.
     pub fn line(&self) -> String {
-        self.report().to_string()
+        self.book.report().to_string()
     }
 
     /// Ends after the batch in work; gives the events posted.
     pub async fn stop(self) -> (u64, Report) {
         self.book.stop.store(true, Ordering::Relaxed);
-        let report = |steady: &Self| steady.report();
-        let Self { book, task } = self;
-        task.await.expect("the steady client");
-        let ended = Self { book, task: tokio::spawn(async {}) };
-        (ended.book.posted.load(Ordering::Relaxed), report(&ended))
+        self.task.await.expect("the steady client");
+        (self.book.posted.load(Ordering::Relaxed), self.book.report())
     }
+}
 
+// === impl Book ===
+
+impl Book {
     fn report(&self) -> Report {
-        let mut waits = self.book.waits.lock().clone();
+        let mut waits = self.waits.lock().clone();
         waits.sort_unstable();
         Report {
             batches: waits.len(),
             median: waits.get(waits.len() / 2).copied().unwrap_or_default(),
             longest: waits.last().copied().unwrap_or_default(),
-            failures: self.book.failures.lock().clone(),
+            failures: self.failures.lock().clone(),
         }
     }
 }
