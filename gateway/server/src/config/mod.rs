@@ -72,8 +72,9 @@ fn load(
     let mut merged = layers.merged().clone();
     secret::resolve(&mut merged, &base, env).map_err(|errors| errors.join("\n"))?;
     let mut config: Config = merged
+        .clone()
         .try_into()
-        .map_err(|error: toml::de::Error| problem::explain(error.message(), &layers))?;
+        .map_err(|error: toml::de::Error| problem::explain(error.message(), &merged, &layers))?;
     let demo = config.apps.is_empty();
     if demo {
         config.apps = sluice_admit::AppsConfig::demo().apps;
@@ -174,6 +175,13 @@ mod tests {
         let error = load_text("", &[("SLUICE_LOG__PARTITONS", "4")]).expect_err("refused");
         assert!(error.contains("SLUICE_LOG__PARTITONS"), "{error}");
         assert!(error.contains("`partitions`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused_with_key_and_layer() {
+        let error = load_text("", &[("SLUICE_LOG__PARTITIONS", "four")]).expect_err("refused");
+        assert!(error.starts_with("log.partitions (from env SLUICE_LOG__PARTITIONS): "), "{error}");
+        assert!(error.contains("\"four\"") && error.contains("u32"), "{error}");
     }
 
     #[test]
