@@ -8,6 +8,7 @@ mod layers;
 mod problem;
 mod secret;
 mod sections;
+mod stray;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,13 +62,18 @@ fn load(
     variables: impl Iterator<Item = (String, String)>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, String> {
+    let variables: Vec<(String, String)> = variables.collect();
+    let strays: Vec<_> = variables.iter().filter_map(|(name, _)| stray::complaint(name)).collect();
+    if !strays.is_empty() {
+        return Err(strays.join("\n"));
+    }
     let mut layers = Layers::default();
     let mut base = PathBuf::from(".");
     if let Some(path) = &args.config {
         layers.table(read_file(path, env)?, &Origin::File(path.clone()));
         base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     }
-    layers.environment(variables);
+    layers.environment(variables.into_iter());
     flags(args, &mut layers);
     let mut merged = layers.merged().clone();
     secret::resolve(&mut merged, &base, env).map_err(|errors| errors.join("\n"))?;
