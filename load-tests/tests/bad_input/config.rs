@@ -52,6 +52,14 @@ fn unknown_keys_are_refused_with_place_and_nearest() {
     let text = refused(None, &[("SLUICE_WIRE__HEADER_TIMOUT_MS", "5")]);
     assert!(text.contains("env SLUICE_WIRE__HEADER_TIMOUT_MS"), "{text}");
     assert!(text.contains("did you mean `header_timeout_ms`?"), "{text}");
+    // Without the check these would silently change nothing.
+    for (name, meant) in [
+        ("SLUICE_DATADIR", "`SLUICE_DATA_DIR`?"),
+        ("SLUICE_WIRE_HEADER_TIMEOUT_MS", "`SLUICE_WIRE__HEADER_TIMEOUT_MS`?"),
+    ] {
+        let text = refused(None, &[(name, "5")]);
+        assert!(text.contains(name) && text.contains(meant), "{text}");
+    }
 }
 
 #[test]
