@@ -306,8 +306,10 @@ impl<S: LaneStore> Lane<S> {
     /// of them is committed.
     async fn rewind(&mut self, Rewind { to, reply }: Rewind) {
         let lane = LANES[S::LANE];
-        let target = self.mark.taken();
-        let to = to.min(target).min(*self.partition.persisted.borrow());
+        // The log's end, not how far the lane had come: one that is still behind,
+        // as after a crash amid a replay, is not up to date before it is there.
+        let target = self.writer.shared.log.bounds(self.partition.id).1;
+        let to = to.min(self.mark.taken()).min(*self.partition.persisted.borrow());
         let done = self.writer.shared.log.rewind(lane, self.partition.id, to).await;
         if done.is_ok() {
             self.in_flight = InFlight::new();

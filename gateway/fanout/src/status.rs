@@ -63,7 +63,7 @@ pub struct ReplayProgress {
     pub from: u64,
     /// Everything between `from` and this was replayed.
     pub now: u64,
-    /// Where it ends: what the lane had taken when the replay began.
+    /// Where it ends: the log's end when the replay began.
     pub target: u64,
 }
 

@@ -238,6 +238,25 @@ async fn replaying_one_lane_rebuilds_its_store_alone() {
     assert!(fan_out.replay("rows", ReplayFrom::Offset(9, 0)).await.is_err());
 }
 
+/// As after a crash amid a replay: done is when the store has everything, not
+/// when it is back where the lane stood.
+#[tokio::test]
+async fn a_replay_of_a_lane_that_is_behind_ends_at_the_end_of_the_log() {
+    let world = world(1);
+    world.documents.script.always(Some(Fault::RetryBefore));
+    views(&world, 0..60).await;
+    let fan_out = world.start().await;
+    eventually("rows go on", || world.rows.holds("e59")).await;
+    let begun = fan_out.replay("documents", ReplayFrom::Start).await.expect("replays");
+    assert_eq!((begun[0].1.from, begun[0].1.target), (0, 60));
+    let replays = || fan_out.status().lanes.iter().filter(|lane| lane.replay.is_some()).count();
+    assert_eq!(replays(), 1);
+    world.documents.script.always(None);
+    world.settled(&fan_out).await;
+    world.agrees();
+    assert_eq!(replays(), 0);
+}
+
 /// Ids older than the window are forgotten by `D`; a replay must not count
 /// their duplicates.
 #[tokio::test]
