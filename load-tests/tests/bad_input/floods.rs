@@ -183,7 +183,7 @@ pub async fn idle(target: &Target<'_>, steady: &Steady, descriptors: u64) -> u64
         let source = [127, 0, 1, (number % 8) as u8 + 1];
         async move {
             let mut stream = connect_from(source, &target.address).await?;
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 stream.write_all(b"POST /v1/events HTTP/1.1\r\n").await?;
             }
             Ok::<_, std::io::Error>(stream)
