@@ -42,6 +42,16 @@ pub struct Days {
     writers: Mutex<Vec<(Day, IndexWriter)>>,
 }
 
+/// A document to be created under a key.
+pub struct Filed {
+    /// Number of the call that brought it.
+    pub call: usize,
+    /// Its key.
+    pub key: Key,
+    /// What is filed.
+    pub document: TantivyDocument,
+}
+
 struct DayIndex {
     index: Index,
     reader: IndexReader,
@@ -103,16 +113,16 @@ impl Days {
     }
 
     /// Creates documents under their keys; durable and seen on return. Answers
-    /// how many were there already.
-    pub fn create(&self, day: Day, documents: Vec<(Key, TantivyDocument)>) -> tantivy::Result<u64> {
+    /// the call of each one that was there already.
+    pub fn create(&self, day: Day, documents: Vec<Filed>) -> tantivy::Result<Vec<usize>> {
         let mut writers = self.writers.lock();
         let index = self.day(day)?;
         let known = Known::new(&index.reader.searcher(), &self.layout)?;
-        let (mut fresh, mut existing) = (HashSet::with_capacity(documents.len()), 0);
+        let (mut fresh, mut existing) = (HashSet::with_capacity(documents.len()), Vec::new());
         let mut added = Vec::with_capacity(documents.len());
-        for (key, document) in documents {
+        for Filed { call, key, document } in documents {
             if fresh.contains(&key) || known.contains(key, &self.layout)? {
-                existing += 1;
+                existing.push(call);
             } else {
                 fresh.insert(key);
                 added.push(document);

@@ -3,7 +3,8 @@
 //!
 //! Constraints: a write is durable and seen when it returns; answers are exact;
 //! after an I/O error nothing more is taken, since what is on disk is unknown.
-//! All blocking work runs on the runtime's blocking threads; writes are serial.
+//! All blocking work runs on the runtime's blocking threads; writes are serial,
+//! and those that wait meanwhile share the next commit.
 
 mod answer;
 mod days;
@@ -17,8 +18,8 @@ mod state;
 mod tally;
 mod visits;
 mod walk;
+mod writing;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,12 +27,13 @@ use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use sluice_seams::document::{Catalogue, StoreStatus};
 use sluice_seams::{
-    BoxFuture, Day, DocumentStore, DocumentWrite, Key, Question, Refused, Source, StoreError,
-    Table, WriteReport,
+    BoxFuture, Day, DocumentStore, DocumentWrite, Key, Question, Source, StoreError, Table,
+    WriteReport,
 };
 
 use days::Days;
-use state::{Changes, State};
+use state::State;
+use writing::Waiting;
 
 /// The least heap of a writer that tantivy takes, bytes.
 pub const WRITER_HEAP_BYTES_MIN: usize = 15_000_000;
@@ -59,6 +61,7 @@ struct Inner {
     state: State,
     /// One write at a time; state documents are read before they are written.
     writing: Mutex<()>,
+    waiting: Waiting,
     answer_threads_max: usize,
     refusing: RwLock<Option<String>>,
 }
@@ -101,6 +104,7 @@ impl EmbeddedDocuments {
             days,
             state,
             writing: Mutex::default(),
+            waiting: Waiting::default(),
             answer_threads_max: config.answer_threads_max.max(1),
             refusing: RwLock::default(),
         })))
@@ -114,11 +118,7 @@ impl EmbeddedDocuments {
         let inner = self.0.clone();
         let joined = tokio::task::spawn_blocking(move || {
             inner.check()?;
-            work(&inner).inspect_err(|error| {
-                if let StoreError::Poisoned(why) = error {
-                    inner.refusing.write().get_or_insert_with(|| why.clone());
-                }
-            })
+            work(&inner).inspect_err(|error| inner.refuse_after(error))
         });
         match joined.await {
             Ok(outcome) => outcome,
@@ -133,7 +133,14 @@ impl EmbeddedDocuments {
 
 impl DocumentStore for EmbeddedDocuments {
     fn write(&self, writes: Vec<DocumentWrite>) -> BoxFuture<'_, Result<WriteReport, StoreError>> {
-        self.blocking(move |inner| inner.write(writes)).boxed()
+        async move {
+            let written = self.0.waiting.push(writes);
+            // Each call comes once; whoever comes first writes for all that wait.
+            self.blocking(Inner::write_waiting).await?;
+            let lost = || StoreError::Poisoned("the commit that took this along failed".into());
+            written.await.map_err(|_| self.0.check().err().unwrap_or_else(lost))
+        }
+        .boxed()
     }
 
     fn answer(&self, question: Question) -> BoxFuture<'_, Result<Table, StoreError>> {
@@ -206,41 +213,10 @@ impl Inner {
         self.refusing.read().clone().map_or(Ok(()), |why| Err(StoreError::Poisoned(why)))
     }
 
-    fn write(&self, writes: Vec<DocumentWrite>) -> Result<WriteReport, StoreError> {
-        let mut report = WriteReport::default();
-        let mut by_day: BTreeMap<Day, Vec<_>> = BTreeMap::new();
-        let mut changes = Changes::default();
-        let _writing = self.writing.lock();
-        for (index, write) in writes.into_iter().enumerate() {
-            let fresh = match write {
-                DocumentWrite::Event(event) => match self.days.layout().document(&event) {
-                    Ok((document, names)) => {
-                        self.state.names(&event, names.properties, &mut changes);
-                        by_day.entry(event.day).or_default().push((event.key, document));
-                        true
-                    }
-                    Err(detail) => {
-                        report.refused.push(Refused { index, detail });
-                        true
-                    }
-                },
-                DocumentWrite::Visitor { app_id, day, user } => {
-                    self.state.visitor(&app_id, day, &user, &mut changes).map_err(state)?
-                }
-                DocumentWrite::FirstSeen(event) => {
-                    self.state.first_seen(&event, &mut changes).map_err(state)?
-                }
-                DocumentWrite::Follow(event) => {
-                    self.state.follow(&event, &mut changes).map_err(state)?
-                }
-            };
-            report.existing += u64::from(!fresh);
+    fn refuse_after(&self, error: &StoreError) {
+        if let StoreError::Poisoned(why) = error {
+            self.refusing.write().get_or_insert_with(|| why.clone());
         }
-        self.state.commit(changes).map_err(state)?;
-        for (day, group) in by_day {
-            report.existing += self.days.create(day, group).map_err(documents)?;
-        }
-        Ok(report)
     }
 }
 

@@ -65,6 +65,44 @@ async fn many_small_writes_leave_few_segments() {
     assert_eq!(store.status().await.entries, Some(60));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_share_a_commit_and_keep_their_own_reports() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(schema::VALUE_BYTES_MAX + 1));
+    let calls: Vec<_> = {
+        let _turn = store.0.writing.lock();
+        let calls = (0..4).map(|n| {
+            let bad = sample::document("demo", &format!("bad-{n}"), "e", 0, "d", "", |event, _| {
+                sample::properties(event, &long);
+            });
+            let own = sample::page_view("demo", &format!("own-{n}"), 0, "d", "p");
+            let common = sample::page_view("demo", "common", 0, "d", "p");
+            let (store, own_too) = (store.clone(), n % 2 == 0);
+            let mut writes = vec![bad, common];
+            writes.extend(own_too.then_some(own));
+            let writes = writes.into_iter().map(DocumentWrite::Event).collect();
+            tokio::spawn(async move { store.write(writes).await })
+        });
+        let calls = calls.collect();
+        while store.0.waiting.len() < 4 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        calls
+    };
+    let mut existing = 0;
+    for call in calls {
+        let report = call.await.expect("no panic").expect("a write");
+        assert_eq!(report.refused.iter().map(|one| one.index).collect::<Vec<_>>(), [0]);
+        assert!(report.existing <= 1, "counted for the call that brought it");
+        existing += report.existing;
+    }
+    assert_eq!(existing, 3, "one of four was first");
+    assert_eq!(store.status().await.entries, Some(3));
+    let views = store.0.days.searchers();
+    assert_eq!(views[0].1.segment_readers().len(), 1, "one commit for all");
+}
+
 fn fields() -> Vec<Field> {
     use NamedField as F;
     let property = |path: &str| Field::Property(path.to_owned());
