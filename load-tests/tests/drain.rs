@@ -21,7 +21,7 @@ const HALVES: usize = 20;
 /// A request whose body is half sent.
 struct Half {
     stream: TcpStream,
-    rest: String,
+    rest: Vec<u8>,
     events: Vec<Sent>,
 }
 
@@ -29,22 +29,22 @@ struct Half {
 
 impl Half {
     async fn begin(http: &str, events: Vec<Sent>) -> Self {
-        let body = body(&events, now_ms());
-        let (first, rest) = body.split_at(body.floor_char_boundary(body.len() / 2));
+        let body = body(&events, now_ms()).into_bytes();
+        let (first, rest) = body.split_at(body.len() / 2);
         let head = format!(
             "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-write-key\r\n\
-             Content-Length: {}\r\n\r\n{first}",
+             Content-Length: {}\r\n\r\n",
             body.len()
         );
         let address = http.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.expect("connects");
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        Self { stream, rest: rest.to_owned(), events }
+        stream.write_all(&[head.as_bytes(), first].concat()).await.expect("sent");
+        Self { stream, rest: rest.to_vec(), events }
     }
 
     /// Sends the rest; status and the whole answer.
     async fn end(mut self) -> (String, String) {
-        self.stream.write_all(self.rest.as_bytes()).await.expect("still open");
+        self.stream.write_all(&self.rest).await.expect("still open");
         let mut answer = Vec::new();
         let read = self.stream.read_to_end(&mut answer);
         let read = tokio::time::timeout(Duration::from_secs(10), read).await;

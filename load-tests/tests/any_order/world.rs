@@ -77,7 +77,7 @@ pub fn generate(seed: u64, now_ms: i64) -> Vec<Ev> {
         let (start, platform) = (burst_start(&mut random, burst, midnight, now_ms), person % 3);
         let platform = ["wx", "jd", "my"][platform as usize];
         let env = if random.below(12) == 0 { "trial" } else { "release" };
-        let logged_in = person % 4 == 0 && start > now_ms - 3 * DAY_MS;
+        let logged_in = person.is_multiple_of(4) && start > now_ms - 3 * DAY_MS;
         let mut time_ms = start;
         for _ in 0..1 + random.below(10) {
             while !taken.insert(time_ms) {
