@@ -80,9 +80,9 @@ impl Default for FanOutConfig {
 impl Default for LaneConfig {
     fn default() -> Self {
         Self {
-            batch_events_max: 2_000,
-            batch_bytes_max: 2 * 1024 * 1024,
-            linger_ms: 20,
+            batch_events_max: 8_000,
+            batch_bytes_max: 4 * 1024 * 1024,
+            linger_ms: 200,
             depth: 2,
             commit_interval_ms: 200,
             retry_min_ms: 50,

@@ -10,3 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod run;
+
+/// Every binary that links this crate allocates with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
