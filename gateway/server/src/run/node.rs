@@ -116,14 +116,15 @@ impl Node {
         self.readiness.set(Phase::Draining);
         let begun = Instant::now();
         let left = || self.deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(50));
-        if let Some(collect) = &self.parts.collect {
-            collect.drain();
-        }
         let serving = self.serving.lock().take();
         if let Some(serving) = serving {
             // Half of the time at most: the stores need theirs.
             let drained = serving.drain(left() / 2).await;
             tracing::info!(?drained, "listener closed");
+        }
+        // Not before: bodies on their way in are finished and taken, not refused.
+        if let Some(collect) = &self.parts.collect {
+            collect.drain();
         }
         self.parts.close(left()).await;
         self.file.lock().take();
