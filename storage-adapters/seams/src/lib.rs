@@ -2,7 +2,8 @@
 //!
 //! Four traits, the words they are spoken in, and a contract suite each
 //! (feature `contract`): [`EventLog`], [`DedupeIndex`], [`DocumentStore`],
-//! [`RowStore`]. An adapter implements a trait and passes its suite; the gateway
+//! [`RowStore`]; and [`Assignment`], which says who owns what of the log. An
+//! adapter implements a trait and passes its suite; the gateway
 //! names the traits only.
 //!
 //! Duties common to all of them:
@@ -11,6 +12,7 @@
 //!   any order, any number of times, ends in the same state;
 //! * an error carries its retry class, see [`StoreError`].
 
+pub mod assignment;
 pub mod dedupe;
 pub mod document;
 pub mod error;
@@ -23,6 +25,7 @@ pub mod row;
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub use assignment::{Assignment, AssignmentChange, StaticAssignment};
 pub use dedupe::{DedupeIndex, DedupePartition, First, Seen, Sighting};
 pub use document::{DocumentStore, DocumentWrite, EventDocument, Refused, WriteReport};
 pub use error::{AppendError, StoreError};

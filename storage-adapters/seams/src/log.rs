@@ -70,6 +70,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// First offset kept and the offset that the next record gets.
     fn bounds(&self, partition: u32) -> (u64, u64);
 
+    /// The moment for which [`bounds`](Self::bounds) is known to hold,
+    /// milliseconds: a log that others append to hears of it a little later.
+    fn bounds_at_ms(&self, now_ms: i64) -> i64 {
+        now_ms
+    }
+
     /// The lowest offset whose record was appended at or after `time_ms`; the
     /// end where there is none.
     fn offset_at(&self, partition: u32, time_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>>;
