@@ -43,8 +43,16 @@ cluster.routing.allocation.disk.threshold_enabled: false
 EOF
         [[ $name != elasticsearch ]] || say "xpack.security.enabled: false"
     } | write_atomic "$home/config/$name.yml"
-    # The file must be there; the collector is the server's own choice.
-    write_atomic "$home/config/jvm.options" <<<"-Djava.net.preferIPv4Stack=true"
+    # Without a folder of its own for temporary files it takes /tmp, which may
+    # hold its config: then it refuses to start. The rest is as in its own file.
+    write_atomic "$home/config/jvm.options" <<EOF
+-Djava.net.preferIPv4Stack=true
+-Djava.io.tmpdir=$home/tmp
+-XX:+UseG1GC
+-XX:+ExitOnOutOfMemoryError
+-XX:ErrorFile=$home/logs/hs_err.log
+21-:-Dorg.apache.lucene.store.MMapDirectory.sharedArenaMaxPermits=1
+EOF
     write_atomic "$home/config/log4j2.properties" <<EOF
 status = error
 appender.file.type = File
