@@ -27,7 +27,7 @@ use sluice_embedded::log::{EmbeddedLog, LogConfig};
 use sluice_embedded::rows::{EmbeddedRows, RowsConfig};
 use sluice_fanout::{FanOut, FanOutConfig, FanOutDeps, LANES};
 use sluice_proto::v1::BatchRecord;
-use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore};
+use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore, StaticAssignment};
 use sluice_telemetry::{Clock, Registry, SystemClock};
 use traffic::BATCH_EVENTS;
 
@@ -86,6 +86,7 @@ async fn run(log: Arc<dyn EventLog>, real: Real) -> (Spent, Registry) {
     let deps = FanOutDeps {
         log: Arc::clone(&log),
         dead_letter_log: Arc::new(NullLog(1)),
+        assignment: Arc::new(StaticAssignment::all(PARTITIONS)),
         dedupe: dedupe(real.dedupe, dir.path()),
         documents: Arc::clone(&documents),
         rows: Arc::clone(&rows),

@@ -20,7 +20,7 @@ use sluice_seams::row::TimelineCursor;
 use sluice_seams::{
     AppendError, BoxFuture, Day, DedupeIndex, DedupePartition, DocumentStore, DocumentWrite,
     EventLog, First, Key, LogRecord, Position, Profile, Question, RowStore, RowWrite, Seen,
-    Sighting, StoreError, Table, TimelinePage, WriteReport,
+    Sighting, StaticAssignment, StoreError, Table, TimelinePage, WriteReport,
 };
 use sluice_telemetry::{ManualClock, Registry};
 
@@ -239,6 +239,7 @@ async fn run(log: Arc<Log>, metrics: Registry) -> Duration {
     let deps = FanOutDeps {
         log,
         dead_letter_log: Arc::new(Log(Vec::new())),
+        assignment: Arc::new(StaticAssignment::all(1)),
         dedupe: Arc::new(Index),
         documents: Arc::new(Null),
         rows: Arc::new(Null),

@@ -19,6 +19,9 @@ pub struct FanOutConfig {
     /// How long an event id is remembered, by log time, milliseconds. Should be
     /// no shorter than the log's retention.
     pub dedupe_window_ms: i64,
+    /// Longest time to finish and commit partitions that another worker is to
+    /// have, milliseconds; what is not done by then is done again there.
+    pub revoke_timeout_ms: u64,
     /// Days of documents and timelines that are kept; 0: for ever.
     pub retention_days: u32,
     /// How often retention runs, milliseconds; the first time is at start.
@@ -66,6 +69,7 @@ impl Default for FanOutConfig {
             persist_records_max: 4_096,
             persist_interval_ms: 200,
             dedupe_window_ms: 7 * 86_400_000,
+            revoke_timeout_ms: 10_000,
             retention_days: 90,
             retention_interval_ms: 3_600_000,
             known_users_max: 100_000,

@@ -17,6 +17,9 @@ pub enum ReplayError {
     /// There is no such partition.
     #[error("unknown partition {0}; the log has {1}")]
     UnknownPartition(u32, u32),
+    /// Another process owns it.
+    #[error("partition {0} is not owned by this process; ask the one whose `/status` shows it")]
+    NotOwned(u32),
     /// There is no such dead letter.
     #[error("no dead letter has the id {0}")]
     UnknownDeadLetter(u64),

@@ -17,6 +17,7 @@
 //! * nothing here is needed to be right twice: every write is idempotent, so a
 //!   crash anywhere costs repetition, never loss and never a second count.
 
+mod assign;
 mod backoff;
 mod commit;
 mod config;
@@ -28,6 +29,8 @@ mod housekeeping;
 mod known;
 mod lane;
 pub mod metrics;
+mod owned;
+mod place;
 mod record;
 mod replay;
 mod resolve;
@@ -45,9 +48,8 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use sluice_seams::{DocumentStore, EventDocument, EventLog, RowStore};
-use tokio::sync::{broadcast, mpsc};
+use sluice_seams::{Assignment, EventDocument, EventLog};
+use tokio::sync::{broadcast, watch};
 
 pub use config::{FanOutConfig, LaneConfig};
 pub use dead_letter::{DeadLetter, DeadLetterPage, DeadLetters, Listed};
@@ -57,22 +59,19 @@ pub use start::FanOutDeps;
 pub use status::{FanOutStatus, LaneState, LaneStatus, ReplayProgress};
 pub use store::{DOCUMENTS_LANE, LANES, ROWS_LANE};
 
-use replay::Rewind;
-use shared::{Partition, Shared};
-use status::LaneNotes;
+use owned::Owners;
+use shared::Shared;
 use tasks::Tasks;
 
 /// Running fan out. Dropping it stops it as a crash would: nothing is lost,
 /// some is done again.
 pub struct FanOut {
     shared: Arc<Shared>,
-    partitions: Vec<Arc<Partition>>,
-    documents: Arc<dyn DocumentStore>,
-    rows: Arc<dyn RowStore>,
+    owners: Arc<Owners>,
+    assignment: Arc<dyn Assignment>,
     dead_letter_log: Arc<dyn EventLog>,
-    /// By lane, then partition.
-    notes: Vec<Arc<Mutex<LaneNotes>>>,
-    orders: Vec<mpsc::Sender<Rewind>>,
+    fatal: watch::Sender<Option<Fatal>>,
+    /// Those that belong to no partition.
     tasks: Tasks,
 }
 
@@ -82,7 +81,7 @@ impl FanOut {
     /// Resolves with the reason once fan out cannot go on; never before. Then
     /// go unready and exit.
     pub fn fatal(&self) -> impl Future<Output = Fatal> + Send + 'static {
-        let mut fatal = self.tasks.fatal();
+        let mut fatal = self.fatal.subscribe();
         async move {
             loop {
                 if let Some(error) = fatal.borrow_and_update().clone() {
@@ -111,14 +110,15 @@ impl FanOut {
         &self.shared.dead_letters
     }
 
-    /// State of every lane. Cheap.
+    /// State of every lane in every partition that this process owns. Cheap.
     pub fn status(&self) -> FanOutStatus {
         let now_ms = self.shared.clock.now_ms();
-        let fatal = self.tasks.fatal().borrow().as_ref().map(|fatal| fatal.0.clone());
-        let mut lanes = Vec::with_capacity(self.notes.len());
+        let fatal = self.fatal.borrow().as_ref().map(|fatal| fatal.0.clone());
+        let owned = self.owners.all();
+        let mut lanes = Vec::with_capacity(owned.len() * LANES.len());
         for (lane, name) in LANES.iter().enumerate() {
-            for partition in &self.partitions {
-                let notes = self.notes(lane, partition.id);
+            for one in &owned {
+                let (partition, notes) = (&one.partition, one.notes[lane].lock().clone());
                 let end = self.shared.log.bounds(partition.id).1;
                 let lag_records = end.saturating_sub(notes.taken);
                 let oldest = notes.oldest_unserved_at_ms.filter(|_| lag_records > 0);
@@ -141,32 +141,42 @@ impl FanOut {
         FanOutStatus { fatal, lanes }
     }
 
+    /// Partitions that this process owns, ascending.
+    pub fn owned(&self) -> Vec<u32> {
+        self.owners.all().iter().map(|owned| owned.partition.id).collect()
+    }
+
     /// Everything acknowledged before this moment (milliseconds since the Unix
-    /// epoch) is in the document store; the present where it keeps up, 0 where
-    /// it has only just begun. Falls back during a replay of that lane.
+    /// epoch) in the partitions that this process owns is in the document store;
+    /// the present where it keeps up, 0 where it has only just begun. Falls back
+    /// during a replay of that lane.
     pub fn complete_until_ms(&self) -> i64 {
-        let now_ms = self.shared.clock.now_ms();
+        let now_ms = self.shared.log.bounds_at_ms(self.shared.clock.now_ms());
         let documents = 0;
-        let until = self.partitions.iter().map(|partition| {
-            let end = self.shared.log.bounds(partition.id).1;
-            let notes = self.notes(documents, partition.id);
+        let owned = self.owners.all();
+        let until = owned.iter().map(|owned| {
+            let end = self.shared.log.bounds(owned.partition.id).1;
+            let notes = owned.notes[documents].lock().clone();
             if notes.taken >= end { now_ms } else { notes.complete_until_ms().unwrap_or(0) }
         });
         until.min().unwrap_or(now_ms).min(now_ms)
     }
 
     /// Stops: reads no more, finishes batches in flight, makes `D` durable,
-    /// commits. Returns within `deadline`; whether all of it was done by then.
-    /// What was not is done again after the restart.
+    /// commits, gives its partitions back. Returns soon after `deadline` at the
+    /// latest; whether all of it was done by then. What was not is done again
+    /// after the restart.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
-        self.tasks.stop(deadline).await
-    }
-
-    fn slot(&self, lane: usize, partition: u32) -> usize {
-        lane * self.partitions.len() + partition as usize
-    }
-
-    fn notes(&self, lane: usize, partition: u32) -> LaneNotes {
-        self.notes[self.slot(lane, partition)].lock().clone()
+        let followed = self.tasks.stop(deadline).await;
+        let ids = self.owned();
+        let finished = self.owners.give_back(&ids, deadline).await;
+        self.assignment.released(&ids);
+        match self.assignment.close().await {
+            Ok(()) => followed && finished,
+            Err(error) => {
+                tracing::warn!(%error, "the partitions were not given back in order");
+                false
+            }
+        }
     }
 }

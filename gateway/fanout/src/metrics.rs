@@ -32,6 +32,13 @@ pub struct PartitionLabel {
     pub partition: u32,
 }
 
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RebuildLabel {
+    /// Partition of the log.
+    pub partition: u32,
+}
+
 /// Families of fan out. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -43,6 +50,7 @@ pub struct Metrics {
     pub(crate) batch_events: Family<LaneLabel, Histogram, fn() -> Histogram>,
     pub(crate) retries: Family<LaneLabel, Counter>,
     pub(crate) dead_letters: Family<LaneLabel, Counter>,
+    pub(crate) rebuild_records: Family<RebuildLabel, Gauge>,
     pub(crate) persist_seconds: Histogram,
     pub(crate) resolve_seconds: Histogram,
 }
@@ -95,6 +103,12 @@ impl Metrics {
             dead_letters: registry.register(
                 "fanout_dead_letters",
                 "Writes put aside in the dead-letter log",
+                Family::default(),
+            ),
+            rebuild_records: registry.register(
+                "fanout_dedupe_rebuild_records",
+                "Offsets still to be read again before the dedupe index of a partition is whole; \
+                 lanes wait for it",
                 Family::default(),
             ),
             persist_seconds: registry.register(

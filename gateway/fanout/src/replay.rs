@@ -60,7 +60,8 @@ impl FanOut {
     /// Sets a lane back, durably; it works its way forward again while the other
     /// lane goes on. Never forward: a place that it has not reached yet begins
     /// where it stands. Progress is in [`status`](Self::status). Answers where
-    /// each partition begins and ends.
+    /// each partition begins and ends; those that another process owns are not
+    /// among them.
     pub async fn replay(
         &self,
         lane: &str,
@@ -77,9 +78,17 @@ impl FanOut {
         };
         let mut begun = Vec::new();
         for partition in wanted {
+            let Some(owned) = self.owners.get(partition) else {
+                match from {
+                    ReplayFrom::Offset(..) => return Err(ReplayError::NotOwned(partition)),
+                    ReplayFrom::Start | ReplayFrom::Time(_) => continue,
+                }
+            };
             let to = self.place(partition, from).await?;
             let (reply, done) = oneshot::channel();
-            let orders = &self.orders[self.slot(lane, partition)];
+            let orders = owned.orders[lane].clone();
+            // Held on, it would keep a partition that is given back meanwhile.
+            drop(owned);
             orders.send(Rewind { to, reply }).await.map_err(|_| ReplayError::Stopping)?;
             let progress = done.await.map_err(|_| ReplayError::Stopping)??;
             begun.push((partition, progress));
@@ -158,8 +167,8 @@ impl FanOut {
                 other => outcome.refused.push((id, format!("there is no lane `{other}` here"))),
             }
         }
-        write_again(&Documents(self.documents.clone()), documents, outcome).await?;
-        write_again(&Rows(self.rows.clone()), rows, outcome).await?;
+        write_again(&Documents(self.owners.documents.clone()), documents, outcome).await?;
+        write_again(&Rows(self.owners.rows.clone()), rows, outcome).await?;
         let settled = &outcome.settled[known..];
         self.dead_letters()
             .settle(settled)

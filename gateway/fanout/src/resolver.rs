@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::dead_letter::{DeadLetter, RESOLVE, UNDECODABLE};
 use crate::error::Fatal;
-use crate::metrics::LaneLabel;
+use crate::metrics::{LaneLabel, RebuildLabel};
 use crate::resolve::{Chunk, Undecodable, resolve};
 use crate::shared::{Partition, Shared};
 use crate::tasks::{Stop, blocking};
@@ -28,6 +28,9 @@ pub(crate) struct Resolver {
     next: u64,
     /// Records below this were in the log at start: not live.
     live_from: u64,
+    /// Records below this were brought into every store before: reading them
+    /// rebuilds `D` and says nothing new.
+    known_to: u64,
     /// Records resolved but not durable in `D`, and since when.
     dirty: u64,
     dirty_since: Instant,
@@ -38,7 +41,7 @@ pub(crate) struct Resolver {
 // === impl Resolver ===
 
 impl Resolver {
-    pub(crate) fn new(shared: Arc<Shared>, partition: Arc<Partition>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, partition: Arc<Partition>, known_to: u64) -> Self {
         let next = *partition.resolved.borrow();
         let live_from = shared.log.bounds(partition.id).1;
         Self {
@@ -46,6 +49,7 @@ impl Resolver {
             partition,
             next,
             live_from,
+            known_to,
             dirty: 0,
             dirty_since: Instant::now(),
             expired_at_ms: i64::MIN,
@@ -75,12 +79,17 @@ impl Resolver {
         Ok(())
     }
 
-    async fn take(&mut self, records: Vec<LogRecord>) -> Result<(), Fatal> {
+    async fn take(&mut self, mut records: Vec<LogRecord>) -> Result<(), Fatal> {
+        // A stretch that only rebuilds `D` is not counted together with news.
+        if records.first().is_some_and(|record| record.offset < self.known_to) {
+            records.retain(|record| record.offset < self.known_to);
+        }
         let (id, index) = (self.partition.id, Arc::clone(&self.partition.index));
         let started = Instant::now();
         let chunk = blocking(move || resolve(id, records, &mut **index.lock())).await?;
         self.shared.metrics.resolve_seconds.observe(started.elapsed().as_secs_f64());
-        self.put_aside(chunk.undecodable.iter().map(|lost| letter(id, lost)).collect()).await?;
+        let news = chunk.undecodable.iter().filter(|lost| lost.offset >= self.known_to);
+        self.put_aside(news.map(|lost| letter(id, lost)).collect()).await?;
         self.publish(&chunk);
         if self.dirty >= self.shared.config.persist_records_max {
             self.persist().await?;
@@ -110,9 +119,14 @@ impl Resolver {
     fn publish(&mut self, chunk: &Chunk) {
         let Some(last) = chunk.records.last() else { return };
         let metrics = &self.shared.metrics;
-        metrics.verdicts("first", chunk.first);
-        metrics.verdicts("duplicate", chunk.duplicate);
-        metrics.verdicts("id_reused", chunk.reused);
+        if last.offset >= self.known_to {
+            metrics.verdicts("first", chunk.first);
+            metrics.verdicts("duplicate", chunk.duplicate);
+            metrics.verdicts("id_reused", chunk.reused);
+        }
+        let left = self.known_to.saturating_sub(last.offset + 1);
+        let label = RebuildLabel { partition: self.partition.id };
+        metrics.rebuild_records.get_or_create(&label).set(left as i64);
         if self.shared.live.receiver_count() > 0 {
             let fresh = chunk.records.iter().filter(|record| record.offset >= self.live_from);
             for event in fresh.flat_map(|record| &record.first) {

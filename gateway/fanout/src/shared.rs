@@ -40,13 +40,14 @@ pub(crate) struct Partition {
 // === impl Partition ===
 
 impl Partition {
+    /// Resolves from `at` on.
     pub(crate) fn new(
         id: u32,
         index: Box<dyn DedupePartition>,
+        at: u64,
         window_bytes_max: usize,
         lanes: usize,
     ) -> Self {
-        let at = index.resolved();
         Self {
             id,
             index: Arc::new(Mutex::new(index)),

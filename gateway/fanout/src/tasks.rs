@@ -20,6 +20,8 @@ pub(crate) enum TaskKind {
     Lane,
     /// Retention. An error is logged and tried again; ends at once.
     Housekeeping,
+    /// Follows the assignment of partitions. An error is fatal; ends at once.
+    Assignment,
 }
 
 /// Running tasks, and the word that ends them.
@@ -36,12 +38,9 @@ pub(crate) type Stop = watch::Receiver<Option<Instant>>;
 // === impl Tasks ===
 
 impl Tasks {
-    pub(crate) fn new() -> Self {
-        Self {
-            stop: watch::channel(None).0,
-            fatal: watch::channel(None).0,
-            running: Mutex::new(Vec::new()),
-        }
+    /// Their first fatal error goes to `fatal`.
+    pub(crate) fn new(fatal: watch::Sender<Option<Fatal>>) -> Self {
+        Self { stop: watch::channel(None).0, fatal, running: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn stop_signal(&self) -> Stop {
@@ -72,11 +71,6 @@ impl Tasks {
             });
         });
         self.running.lock().push(watcher);
-    }
-
-    /// The first fatal error, once there is one.
-    pub(crate) fn fatal(&self) -> watch::Receiver<Option<Fatal>> {
-        self.fatal.subscribe()
     }
 
     /// Tells every task to end by `within` from now and waits for them; those

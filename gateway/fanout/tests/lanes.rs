@@ -384,6 +384,7 @@ async fn a_log_that_was_cut_is_refused() {
     let deps = sluice_fanout::FanOutDeps {
         log: short.log.clone(),
         dead_letter_log: short.dead.clone(),
+        assignment: std::sync::Arc::new(sluice_seams::StaticAssignment::all(1)),
         dedupe: short.dedupe.clone(),
         documents: short.documents.clone(),
         rows: short.rows.clone(),

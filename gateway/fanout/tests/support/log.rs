@@ -221,6 +221,12 @@ impl WatchedDedupe {
         Self { inner, persisted: Arc::default() }
     }
 
+    /// The empty `D` of another worker, watched together with this one: a
+    /// partition has one owner at a time.
+    pub fn of_another_worker(&self) -> Self {
+        Self { inner: MemoryDedupe::new(), persisted: Arc::clone(&self.persisted) }
+    }
+
     pub fn persisted(&self, partition: u32) -> u64 {
         self.persisted.lock().get(&partition).copied().unwrap_or(0)
     }

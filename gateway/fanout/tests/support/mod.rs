@@ -21,7 +21,7 @@ use sluice_memory::dedupe::MemoryDedupe;
 use sluice_memory::fault::Script;
 use sluice_proto::v1::{BatchRecord, Envelope, Event, RecordEvent};
 use sluice_seams::key::AppHash;
-use sluice_seams::{Day, EventLog};
+use sluice_seams::{Assignment, Day, EventLog, StaticAssignment};
 use sluice_telemetry::{ManualClock, Registry};
 
 use log::{Log, WatchedDedupe};
@@ -39,6 +39,8 @@ pub struct World {
     pub rows: Arc<LedgerRows>,
     pub clock: ManualClock,
     pub config: FanOutConfig,
+    /// Who owns what; all partitions where there is none.
+    pub assignment: Option<Arc<dyn Assignment>>,
     /// Of the last start.
     pub metrics: parking_lot::Mutex<Registry>,
 }
@@ -72,7 +74,18 @@ pub fn world(partitions: u32) -> World {
         Arc::clone(&dead),
     ));
     let metrics = parking_lot::Mutex::default();
-    World { log, dead, dedupe, dedupe_script, documents, rows, clock, config, metrics }
+    World {
+        log,
+        dead,
+        dedupe,
+        dedupe_script,
+        documents,
+        rows,
+        clock,
+        config,
+        assignment: None,
+        metrics,
+    }
 }
 
 impl World {
@@ -83,6 +96,7 @@ impl World {
             let deps = FanOutDeps {
                 log: self.log.clone(),
                 dead_letter_log: self.dead.clone(),
+                assignment: self.assignment(),
                 dedupe: self.dedupe.clone(),
                 documents: self.documents.clone(),
                 rows: self.rows.clone(),
@@ -96,6 +110,14 @@ impl World {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         panic!("a crashed owner never let go");
+    }
+
+    /// All partitions, or what a test decides.
+    fn assignment(&self) -> Arc<dyn Assignment> {
+        match &self.assignment {
+            Some(assignment) => Arc::clone(assignment),
+            None => Arc::new(StaticAssignment::all(self.log.partitions())),
+        }
     }
 
     pub async fn append(&self, partition: u32, record: &BatchRecord) -> u64 {

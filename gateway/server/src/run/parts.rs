@@ -13,7 +13,7 @@ use sluice_embedded::log::{EmbeddedLog, LogFigures};
 use sluice_fanout::{FanOut, FanOutDeps, LANES};
 use sluice_query::QueryApi;
 use sluice_remember::Remembered;
-use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore};
+use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore, StaticAssignment};
 use sluice_telemetry::{Clock, Registry, SystemClock};
 
 use super::Role;
@@ -171,6 +171,7 @@ async fn start_fan_out(
     let deps = FanOutDeps {
         log: Arc::clone(&stores.log),
         dead_letter_log: Arc::clone(&stores.dead_letter_log),
+        assignment: Arc::new(StaticAssignment::all(stores.log.partitions())),
         dedupe: Arc::clone(&stores.dedupe),
         documents: Arc::clone(&stores.documents),
         rows: Arc::clone(&stores.rows),
