@@ -93,6 +93,12 @@ log_since_start() {
     tail -c +$((${from:-0} + 1)) "$DIR/logs/$1.log"
 }
 
+# log_says NAME PATTERN: whether that log has a line like it.
+log_says() {
+    # No pipe: grep ends at the first hit, and tail would fail for it.
+    grep -aqE -- "$2" <(log_since_start "$1")
+}
+
 # signal_to SIGNAL NAME: only ever to the process that was started as NAME.
 signal_to() {
     pid_of "$2" && kill -s "$1" "$PID" 2>/dev/null

@@ -73,22 +73,24 @@ ready() {
         hmaster)
             probe_zookeeper "$(port_of zookeeper)" || return 1
             # It waits for a RegionServer before it calls itself initialised.
-            ! pid_of regionserver || log_since_start hmaster | grep -aq 'Master has completed initialization'
+            ! pid_of regionserver || log_says hmaster 'Master has completed initialization'
             ;;
         regionserver)
-            log_since_start regionserver | grep -aq 'Serving as ' || return 1
+            log_says regionserver 'Serving as ' || return 1
+            # It is asked through a gateway, if one answers.
             for thrift in $(servers_of hbase | grep thrift); do
-                if pid_of "$thrift" && [[ $STAT_STATE != [Tt] ]] && probe_thrift "$(port_of "$thrift")"; then
+                if pid_of "$thrift" && ! is_paused "$thrift" && probe_thrift "$(port_of "$thrift")"; then
                     probe_meta "$(port_of "$thrift")"
                     return
                 fi
             done
             ;;
         thrift*)
-            if pid_of hmaster; then
-                probe_thrift "$port"
-            else
+            if ! pid_of hmaster || is_paused hmaster; then
                 ask "$port" '' 0
+            else
+                probe_thrift "$port" || return 1
+                ! pid_of regionserver || is_paused regionserver || probe_meta "$port"
             fi
             ;;
     esac
@@ -100,7 +102,7 @@ state_of() {
         say stopped
     elif is_paused "$1"; then
         say paused
-    elif PROBE_S=2 ready "$1"; then
+    elif ready "$1"; then
         say ready
     else
         say unready
@@ -173,8 +175,8 @@ await() {
             if adopt "$name"; then
                 continue
             fi
-            if [[ ! -e $DIR/state/$name.served ]] && ((tries++ < 3)) && log_since_start "$name" \
-                | grep -aqE 'BindException|Address already in use|Failed to bind|Could not start ZK'; then
+            if [[ ! -e $DIR/state/$name.served ]] && ((tries++ < 3)) \
+                && log_says "$name" 'BindException|Address already in use|Failed to bind|Could not start ZK'; then
                 note "$name: a port was taken from under it, trying another"
                 # shellcheck disable=SC2046
                 ports_forget $(port_keys "$name")
