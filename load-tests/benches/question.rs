@@ -12,7 +12,7 @@ use load_tests::population::{Population, Sent};
 use serde_json::{Value, json};
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
 use sluice_proto::v1::{Device, Envelope, RecordEvent};
-use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps};
+use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, first_in};
 use sluice_seams::key::AppHash;
 use sluice_seams::{Day, DocumentStore, DocumentWrite, EventDocument, Position};
 use sluice_telemetry::{ManualClock, Registry};
@@ -92,7 +92,7 @@ fn api(store: EmbeddedDocuments) -> Router {
         documents: Arc::new(store),
         rows: Arc::new(null::NullStore),
         log: Arc::new(null::NullLog(1)),
-        dedupe: Arc::new(null::MapIndex),
+        first: first_in(Arc::new(null::MapIndex)),
         access: Arc::new(|_, _| Ok(AppTerms { timezone: "Asia/Shanghai".into() })),
         live: tokio::sync::broadcast::channel(1).0,
         complete_until_ms: Arc::new(|| i64::MAX),

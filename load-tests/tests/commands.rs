@@ -134,7 +134,8 @@ async fn replay_works_beside_a_running_process_and_without_one() {
     settled(sender.client(), &gateway.admin).await.expect("settles");
     check_book(&sender, &gateway.http, true).await.expect("exact");
     assert!(gateway.stop(), "a drain ends cleanly");
-    let nowhere = ["replay", "--data-dir", "/nonexistent", "--store", "rows", "--from", "start"];
+    let none = dir.path().join("none");
+    let nowhere = ["replay", "--data-dir", text(&none), "--store", "rows", "--from", "start"];
     let (code, said) = tokio::task::block_in_place(|| sluice(&nowhere));
     assert!(code == Some(64) && said.contains("is not a data directory"), "{code:?} {said}");
 }

@@ -9,7 +9,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use sluice_event::{Outcome, Reason, Refusal};
-use sluice_seams::{DedupeIndex, DocumentStore, EventDocument, EventLog, Key, RowStore};
+use sluice_seams::{
+    BoxFuture, DedupeIndex, DocumentStore, EventDocument, EventLog, First, Key, RowStore,
+    StoreError,
+};
 use sluice_telemetry::{Clock, Registry};
 use tokio::sync::{Semaphore, broadcast};
 
@@ -41,6 +44,23 @@ pub struct RecentFate {
 /// Lets a reader in by app and bearer token, or refuses.
 pub type Access = Arc<dyn Fn(&str, Option<&str>) -> Result<AppTerms, Refusal> + Send + Sync>;
 
+/// Finds the first copy of an event; `None` where none is known.
+pub type FindFirst =
+    Arc<dyn Fn(Key) -> BoxFuture<'static, Result<Option<First>, StoreError>> + Send + Sync>;
+
+/// Finds first copies in `D`, whose look-ups may block.
+pub fn first_in(dedupe: Arc<dyn DedupeIndex>) -> FindFirst {
+    Arc::new(move |key| {
+        let dedupe = Arc::clone(&dedupe);
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || dedupe.find(key)).await;
+            found.unwrap_or_else(|error| {
+                Err(StoreError::retry(Duration::from_secs(1), format!("look-up in `D`: {error}")))
+            })
+        })
+    })
+}
+
 /// What the API is built from.
 pub struct QueryDeps {
     /// Documents.
@@ -49,8 +69,8 @@ pub struct QueryDeps {
     pub rows: Arc<dyn RowStore>,
     /// The event log, for the ledger.
     pub log: Arc<dyn EventLog>,
-    /// `D`, for the ledger.
-    pub dedupe: Arc<dyn DedupeIndex>,
+    /// Where the first copy of an event stands, for the ledger.
+    pub first: FindFirst,
     /// Who may read which app.
     pub access: Access,
     /// First copies of events as they are filed.
@@ -76,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) documents: Arc<dyn DocumentStore>,
     pub(crate) rows: Arc<dyn RowStore>,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) dedupe: Arc<dyn DedupeIndex>,
+    pub(crate) first: FindFirst,
     pub(crate) access: Access,
     pub(crate) live: broadcast::Sender<EventDocument>,
     pub(crate) complete_until_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
@@ -102,7 +122,7 @@ impl QueryApi {
             documents: deps.documents,
             rows: deps.rows,
             log: deps.log,
-            dedupe: deps.dedupe,
+            first: deps.first,
             access: deps.access,
             live: deps.live,
             complete_until_ms: deps.complete_until_ms,

@@ -78,15 +78,15 @@ pub static DEFINITIONS: &[Definition] = &[
     metric(
         "visit_uv_new",
         Unit::Users,
-        "Users whose first event ever lies in the period. Dimensions and filters look at that \
-         first event.",
+        "Users whose first event ever lies in the period; profile changes and events of trial \
+         and develop versions make nobody known. Dimensions and filters look at that first event.",
         Recipe::NewUsers,
     ),
     metric(
         "visit_total",
         Unit::Users,
-        "Users whose first event ever lies before the end of the period (with a time dimension: \
-         of each bucket). Dimensions and filters look at that first event.",
+        "Users whose first event ever, as for `visit_uv_new`, lies before the end of the period \
+         (with a time dimension: of each bucket). Dimensions and filters look at that first event.",
         Recipe::TotalUsers,
     ),
     metric(

@@ -30,5 +30,5 @@ mod rows;
 mod run;
 mod sessions;
 
-pub use api::{Access, AppTerms, QueryApi, QueryDeps, RecentFate};
+pub use api::{Access, AppTerms, FindFirst, QueryApi, QueryDeps, RecentFate, first_in};
 pub use config::QueryConfig;

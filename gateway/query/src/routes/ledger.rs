@@ -1,7 +1,8 @@
 //! `GET /v1/apps/{app}/events/{id}`: what became of an event.
 //!
-//! The key is looked up in `D`, which knows every event filed within its window;
-//! else among what lately became of events; else it is said why it may be unknown.
+//! The key is looked up where first copies are known (`D`, or the documents where
+//! this process has no `D`); else among what lately became of events; else it is
+//! said why it may be unknown.
 
 use axum::Json;
 use axum::extract::State;
@@ -38,7 +39,7 @@ pub(crate) async fn serve(
     let key = AppHash::of(&app).key(&id);
     let recent = (shared.recent)(key);
     let entry = async {
-        match shared.dedupe.find(key)? {
+        match (shared.first)(key).await? {
             Some(first) => filed(shared, &app, key, first, &tz).await.map(Some),
             None => Ok(None),
         }

@@ -16,7 +16,7 @@ use sluice_memory::fault::{Fault, Script};
 use sluice_memory::log::MemoryLog;
 use sluice_memory::rows::MemoryRows;
 use sluice_proto::v1::{Envelope, Event, RecordEvent};
-use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, RecentFate};
+use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, RecentFate, first_in};
 use sluice_seams::document::{Catalogue, StoreStatus};
 use sluice_seams::key::AppHash;
 use sluice_seams::{
@@ -110,7 +110,7 @@ impl World {
             documents: Arc::new(Moody { documents: documents.clone(), moods: moods.clone() }),
             rows: rows.clone(),
             log: log.clone(),
-            dedupe: dedupe.clone(),
+            first: first_in(dedupe.clone()),
             access: Arc::new(access),
             live: live.clone(),
             complete_until_ms: Arc::new(move || sluice_telemetry::Clock::now_ms(&until)),

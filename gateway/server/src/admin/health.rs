@@ -52,9 +52,13 @@ impl Readiness {
         let mut refusing = |what: &str, why: Option<String>| {
             reasons.extend(why.map(|why| format!("{what}: {why}")));
         };
-        refusing("log", parts.log.status().refusing);
-        refusing("documents", parts.documents.status().await.refusing);
-        refusing("rows", parts.rows.status().await.refusing);
+        refusing("log", parts.stores.logs.events.status().refusing);
+        if let Some(documents) = &parts.stores.documents {
+            refusing("documents", documents.status().await.refusing);
+        }
+        if let Some(rows) = &parts.stores.rows {
+            refusing("rows", rows.status().await.refusing);
+        }
         let Some(status) = parts.fan_out.as_ref().map(|fan_out| fan_out.status()) else {
             return reasons;
         };

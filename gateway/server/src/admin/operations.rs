@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sluice_fanout::{DeadLetterChoice, FanOut, LANES, LaneStatus, Listed, ReplayError};
+use sluice_seams::BoxFuture;
+use sluice_seams::document::StoreStatus;
 
 use super::api::{
     DeadLetterReplayRequest, DeadLetterReplayed, ReplayFrom, ReplayRequest, ReplayState,
@@ -34,9 +36,10 @@ fn page_default() -> usize {
 /// `GET /status`: role, log, lanes, stores.
 pub async fn status(State(state): State<AdminState>) -> Result<Json<Value>, Refused> {
     let parts = state.parts()?;
-    let partitions: Vec<Value> = (0..parts.log.partitions())
+    let (log, stores) = (&parts.stores.logs.events, &parts.stores);
+    let partitions: Vec<Value> = (0..log.partitions())
         .map(|partition| {
-            let (first, end) = parts.log.bounds(partition);
+            let (first, end) = log.bounds(partition);
             json!({ "partition": partition, "first": first, "end": end })
         })
         .collect();
@@ -45,11 +48,19 @@ pub async fn status(State(state): State<AdminState>) -> Result<Json<Value>, Refu
         "version": env!("CARGO_PKG_VERSION"),
         "reasons": state.readiness.reasons(Some(parts)).await,
         "complete_until_ms": parts.complete_until_ms(),
-        "log": { "status": parts.log.status(), "partitions": partitions },
+        "log": { "status": log.status(), "partitions": partitions },
         "fan_out": parts.fan_out.as_ref().map(|fan_out| fan_out.status()),
-        "documents": parts.documents.status().await,
-        "rows": parts.rows.status().await,
+        "documents": status_of(stores.documents.as_ref().map(|it| it.status())).await,
+        "rows": status_of(stores.rows.as_ref().map(|it| it.status())).await,
     })))
+}
+
+/// `None` where the role does without.
+async fn status_of(asked: Option<BoxFuture<'_, StoreStatus>>) -> Option<StoreStatus> {
+    match asked {
+        Some(asked) => Some(asked.await),
+        None => None,
+    }
 }
 
 /// `POST /replay`

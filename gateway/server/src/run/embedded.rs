@@ -1,5 +1,5 @@
-//! Opens the embedded default: log, dead letters, `D`, documents and rows below
-//! one data directory.
+//! Opens what is kept in the data directory: log, dead letters, `D`, documents
+//! and rows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +8,14 @@ use sluice_embedded::dedupe::{DedupeConfig, EmbeddedDedupe};
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
 use sluice_embedded::log::{EmbeddedLog, LogConfig};
 use sluice_embedded::rows::{EmbeddedRows, RowsConfig};
+use sluice_seams::{DedupeIndex, DocumentStore, RowStore};
 use sluice_telemetry::Clock;
 
 use super::hooks::Hooks;
-use super::parts::Stores;
 use crate::config::Config;
+
+/// Dead letters wait for a person: a year.
+pub(super) const DEAD_LETTERS_RETENTION_MS: u64 = 365 * 86_400_000;
 
 /// Where things lie below a data directory.
 #[derive(Debug, Clone)]
@@ -52,64 +55,79 @@ impl Layout {
     }
 }
 
-/// Opens everything. The log comes first: its lock is what keeps a second
-/// process out of the whole directory.
-pub(super) async fn open(
-    config: &Config,
-    clock: Arc<dyn Clock>,
-    hooks: &Hooks,
-) -> Result<Stores, String> {
-    let (config, hooks) = (config.clone(), hooks.clone());
-    // Opening reads and repairs tails: it blocks.
-    let opened = tokio::task::spawn_blocking(move || open_blocking(&config, clock, &hooks));
-    opened.await.map_err(|error| format!("opening the data directory failed: {error}"))?
+/// A store's clock.
+type NowMs = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What opens embedded stores. Opening reads and repairs tails: it blocks.
+#[derive(Clone)]
+pub(super) struct Embedded {
+    config: Config,
+    layout: Layout,
+    now_ms: NowMs,
+    hooks: Hooks,
 }
 
-fn open_blocking(config: &Config, clock: Arc<dyn Clock>, hooks: &Hooks) -> Result<Stores, String> {
-    let layout = Layout::of(&config.data_dir);
-    let shown = config.data_dir.display();
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|error| format!("cannot create the data directory {shown}: {error}"))?;
-    let now_ms: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(move || clock.now_ms());
-    let log_config = LogConfig {
-        segment_bytes_max: config.log.segment_bytes_max,
-        retention_ms: config.log.retention_ms,
-        retention_bytes: Some(config.log.retention_bytes).filter(|bytes| *bytes > 0),
-        disk_reserve_bytes: config.log.disk_reserve_bytes,
-        queue_bytes_max: usize::try_from(config.log.queue_bytes_max).unwrap_or(usize::MAX),
-        disk: Arc::clone(&hooks.disk),
-        ..LogConfig::new(layout.log(), config.log.partitions, Arc::clone(&now_ms))
-    };
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let log = EmbeddedLog::open(log_config).map_err(|error| text(&error))?;
-    let dead_letter_config = LogConfig {
-        // Dead letters wait for a person: a year.
-        retention_ms: 365 * 86_400_000,
-        ..LogConfig::new(layout.dead_letters(), 1, Arc::clone(&now_ms))
-    };
-    let dead_letters = EmbeddedLog::open(dead_letter_config).map_err(|error| text(&error))?;
-    let dedupe_config = DedupeConfig {
-        window_ms: config.fan_out.dedupe_window_ms,
-        ..DedupeConfig::new(layout.dedupe())
-    };
-    let dedupe = EmbeddedDedupe::open(dedupe_config).map_err(|error| text(&error))?;
-    let documents_config = DocumentsConfig {
-        writer_heap_bytes: config.documents.writer_heap_bytes,
-        open_writers_max: config.documents.open_writers_max,
-        ..DocumentsConfig::new(layout.documents())
-    };
-    let documents = EmbeddedDocuments::open(documents_config).map_err(|error| text(&error))?;
-    let rows_config = RowsConfig {
-        cache_bytes: config.rows.cache_bytes,
-        ..RowsConfig::new(layout.rows(), now_ms)
-    };
-    let rows = EmbeddedRows::open(rows_config).map_err(|error| text(&error))?;
-    Ok(Stores {
-        log: (hooks.log)(Arc::new(log.clone())),
-        dead_letter_log: Arc::new(dead_letters.clone()),
-        dedupe: (hooks.dedupe)(Arc::new(dedupe)),
-        documents: (hooks.documents)(Arc::new(documents)),
-        rows: Arc::new(rows),
-        embedded_logs: [log, dead_letters],
-    })
+// === impl Embedded ===
+
+impl Embedded {
+    pub(super) fn new(config: &Config, clock: Arc<dyn Clock>, hooks: &Hooks) -> Self {
+        Self {
+            config: config.clone(),
+            layout: Layout::of(&config.data_dir),
+            now_ms: Arc::new(move || clock.now_ms()),
+            hooks: hooks.clone(),
+        }
+    }
+
+    /// The event log and the dead-letter log. Their lock is what keeps a second
+    /// process out of the whole directory, so they are opened first.
+    pub(super) fn logs(&self) -> Result<[EmbeddedLog; 2], String> {
+        let settings = &self.config.log;
+        let events = LogConfig {
+            segment_bytes_max: settings.segment_bytes_max,
+            retention_ms: settings.retention_ms,
+            retention_bytes: Some(settings.retention_bytes).filter(|bytes| *bytes > 0),
+            disk_reserve_bytes: settings.disk_reserve_bytes,
+            queue_bytes_max: usize::try_from(settings.queue_bytes_max).unwrap_or(usize::MAX),
+            disk: Arc::clone(&self.hooks.disk),
+            ..LogConfig::new(self.layout.log(), settings.partitions, Arc::clone(&self.now_ms))
+        };
+        let dead_letters = LogConfig {
+            retention_ms: DEAD_LETTERS_RETENTION_MS,
+            ..LogConfig::new(self.layout.dead_letters(), 1, Arc::clone(&self.now_ms))
+        };
+        Ok([opened(EmbeddedLog::open(events))?, opened(EmbeddedLog::open(dead_letters))?])
+    }
+
+    /// `D`.
+    pub(super) fn dedupe(&self) -> Result<Arc<dyn DedupeIndex>, String> {
+        let config = DedupeConfig {
+            window_ms: self.config.fan_out.dedupe_window_ms,
+            ..DedupeConfig::new(self.layout.dedupe())
+        };
+        Ok((self.hooks.dedupe)(Arc::new(opened(EmbeddedDedupe::open(config))?)))
+    }
+
+    /// The document store.
+    pub(super) fn documents(&self) -> Result<Arc<dyn DocumentStore>, String> {
+        let config = DocumentsConfig {
+            writer_heap_bytes: self.config.documents.writer_heap_bytes,
+            open_writers_max: self.config.documents.open_writers_max,
+            ..DocumentsConfig::new(self.layout.documents())
+        };
+        Ok(Arc::new(opened(EmbeddedDocuments::open(config))?))
+    }
+
+    /// The row store.
+    pub(super) fn rows(&self) -> Result<Arc<dyn RowStore>, String> {
+        let config = RowsConfig {
+            cache_bytes: self.config.rows.cache_bytes,
+            ..RowsConfig::new(self.layout.rows(), Arc::clone(&self.now_ms))
+        };
+        Ok(Arc::new(opened(EmbeddedRows::open(config))?))
+    }
+}
+
+fn opened<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }

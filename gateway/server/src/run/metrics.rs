@@ -77,15 +77,21 @@ impl Metrics {
     /// Reads the levels from their owners.
     pub async fn read(&self, parts: &Parts, ready: bool) {
         self.ready.set(u64::from(ready));
-        self.log.read(&parts.log_figures());
-        let log = parts.log.status();
+        if let Some(figures) = parts.stores.logs.embedded_figures() {
+            self.log.read(&figures);
+        }
+        let log = parts.stores.logs.events.status();
         self.store("log", log.disk_bytes, None);
         self.disk_free_bytes.set(log.disk_free_bytes.unwrap_or(0));
         self.last_append_age_ms.set(log.last_append_age_ms.unwrap_or(0));
-        let documents = parts.documents.status().await;
-        self.store("documents", documents.disk_bytes, documents.entries);
-        let rows = parts.rows.status().await;
-        self.store("rows", rows.disk_bytes, rows.entries);
+        if let Some(documents) = &parts.stores.documents {
+            let documents = documents.status().await;
+            self.store("documents", documents.disk_bytes, documents.entries);
+        }
+        if let Some(rows) = &parts.stores.rows {
+            let rows = rows.status().await;
+            self.store("rows", rows.disk_bytes, rows.entries);
+        }
     }
 
     fn store(&self, store: &'static str, disk_bytes: Option<u64>, entries: Option<u64>) {

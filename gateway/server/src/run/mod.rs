@@ -7,9 +7,11 @@ mod hooks;
 mod metrics;
 mod node;
 mod parts;
+mod progress;
 mod questions;
 mod reload;
 mod signals;
+mod stores;
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub use embedded::Layout;
 pub use hooks::Hooks;
 pub use node::Node;
 pub use parts::Parts;
+pub use stores::{Logs, Stores};
 
 use crate::cli::{Failure, RoleArgs};
 use crate::config::Config;

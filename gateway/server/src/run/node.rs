@@ -104,7 +104,7 @@ impl Node {
     async fn log_poisoned(&self) -> String {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            if let Some(why) = self.parts.poisoned() {
+            if let Some(why) = self.parts.stores.logs.poisoned() {
                 return why;
             }
         }
@@ -147,7 +147,7 @@ async fn housekeep(parts: Arc<Parts>) {
     loop {
         let parts = Arc::clone(&parts);
         // A panic there would be logged by the runtime; the next turn tries again.
-        let _ = tokio::task::spawn_blocking(move || parts.housekeep()).await;
+        let _ = tokio::task::spawn_blocking(move || parts.stores.logs.housekeep()).await;
         tokio::time::sleep(HOUSEKEEP_INTERVAL).await;
     }
 }

@@ -1,26 +1,24 @@
 //! Builds the parts of a process and puts them together.
 //!
 //! Composed by role: the collector appends, fan out reads the log and writes the
-//! stores, query reads the stores. Every part is handed what it stands on; this
-//! is the only place that knows adapters by name.
+//! stores, query reads the stores. Every part is handed what it stands on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_admit::Tenants;
 use sluice_append::Collect;
-use sluice_embedded::log::{EmbeddedLog, LogFigures};
 use sluice_fanout::{FanOut, FanOutDeps, LANES};
 use sluice_query::QueryApi;
 use sluice_remember::Remembered;
-use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore, StaticAssignment};
 use sluice_telemetry::{Clock, Registry, SystemClock};
 
 use super::Role;
-use super::embedded;
 use super::hooks::Hooks;
 use super::metrics::Metrics;
+use super::progress::Progress;
 use super::questions;
+use super::stores::Stores;
 use crate::config::Config;
 
 /// Everything that a process runs.
@@ -37,30 +35,16 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Apps.
     pub tenants: Arc<Tenants>,
-    /// The event log, as the parts see it.
-    pub log: Arc<dyn EventLog>,
-    /// The stores.
-    pub documents: Arc<dyn DocumentStore>,
-    /// The stores.
-    pub rows: Arc<dyn RowStore>,
+    /// What it stands on.
+    pub stores: Stores,
     /// The collector, where the role has one.
     pub collect: Option<Arc<Collect>>,
     /// Fan out, where the role has one.
     pub fan_out: Option<Arc<FanOut>>,
     /// The query API, where the role has one.
     pub query: Option<QueryApi>,
-    /// The embedded logs, for housekeeping.
-    pub(super) embedded_logs: [EmbeddedLog; 2],
-}
-
-/// The stores, opened.
-pub(super) struct Stores {
-    pub log: Arc<dyn EventLog>,
-    pub dead_letter_log: Arc<dyn EventLog>,
-    pub dedupe: Arc<dyn DedupeIndex>,
-    pub documents: Arc<dyn DocumentStore>,
-    pub rows: Arc<dyn RowStore>,
-    pub embedded_logs: [EmbeddedLog; 2],
+    /// How far others have brought the log into the documents, where others do.
+    progress: Option<Arc<Progress>>,
 }
 
 // === impl Parts ===
@@ -74,7 +58,7 @@ impl Parts {
         let tenants = Tenants::new(config.apps(), Arc::clone(&clock), &registry)
             .map_err(|problems| problems.join("\n"))?;
         let tenants = Arc::new(tenants);
-        let stores = embedded::open(&config, Arc::clone(&clock), hooks).await?;
+        let stores = Stores::open(role, &config, &clock, hooks).await?;
         let fan_out = match role.fan_out {
             true => Some(Arc::new(start_fan_out(&config, &stores, &clock, &registry).await?)),
             false => None,
@@ -84,60 +68,45 @@ impl Parts {
             false => None,
         };
         let metrics = Metrics::new(&registry);
-        let query = role.query.then(|| {
-            let beside = questions::Beside {
-                config: &config,
-                tenants: &tenants,
-                collect: collect.clone(),
-                fan_out: fan_out.clone(),
-                clock: &clock,
-                registry: &registry,
-            };
-            questions::build(&stores, beside)
-        });
-        let Stores { log, documents, rows, embedded_logs, .. } = stores;
-        Ok(Self {
+        let progress = match &fan_out {
+            Some(_) => None,
+            None => Some(Progress::watch(Arc::clone(&stores.logs.events), Arc::clone(&clock))),
+        };
+        let progress = progress.map(Arc::new);
+        let mut parts = Self {
             role,
             config,
             registry,
             metrics,
             clock,
             tenants,
-            log,
-            documents,
-            rows,
+            stores,
             collect,
             fan_out,
-            query,
-            embedded_logs,
-        })
+            query: None,
+            progress,
+        };
+        if role.query {
+            parts.query = Some(questions::build(&parts)?);
+        }
+        Ok(parts)
     }
 
     /// Everything acknowledged before this moment can be asked for, milliseconds.
     pub fn complete_until_ms(&self) -> i64 {
-        match &self.fan_out {
-            Some(fan_out) => fan_out.complete_until_ms(),
-            None => questions::complete_until_ms(&*self.log, self.clock.now_ms()),
-        }
+        self.completeness()()
     }
 
-    /// Why the process must not go on; `None` where it may.
-    pub fn poisoned(&self) -> Option<String> {
-        self.embedded_logs.iter().find_map(EmbeddedLog::poisoned)
-    }
-
-    /// What the writer of the event log has done.
-    pub(super) fn log_figures(&self) -> LogFigures {
-        self.embedded_logs[0].figures()
-    }
-
-    /// Retention of the logs; blocks.
-    pub fn housekeep(&self) {
-        for log in &self.embedded_logs {
-            if let Err(error) = log.housekeep() {
-                tracing::error!(%error, "retention of the log failed");
-            }
-        }
+    /// Tells [`complete_until_ms`](Self::complete_until_ms) at any time.
+    pub(super) fn completeness(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
+        let (fan_out, progress) = (self.fan_out.clone(), self.progress.clone());
+        let clock = Arc::clone(&self.clock);
+        Arc::new(move || {
+            let owned = fan_out.as_ref().map(|fan_out| fan_out.owned()).unwrap_or_default();
+            let own = fan_out.as_ref().map(|fan_out| fan_out.complete_until_ms());
+            let others = progress.as_ref().and_then(|progress| progress.complete_until_ms(&owned));
+            own.into_iter().chain(others).min().unwrap_or_else(|| clock.now_ms())
+        })
     }
 
     /// Ends the parts, those first that others do not stand on: fan out finishes
@@ -148,13 +117,7 @@ impl Parts {
         {
             tracing::warn!("fan out did not finish in time; it goes on after the next start");
         }
-        let closed = tokio::time::timeout(deadline, async {
-            self.log.close().await?;
-            self.embedded_logs[1].close().await?;
-            self.documents.close().await?;
-            self.rows.close().await
-        });
-        match closed.await {
+        match tokio::time::timeout(deadline, self.stores.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "a store did not close cleanly"),
             Err(_) => tracing::error!("the stores did not close in time"),
@@ -168,13 +131,17 @@ async fn start_fan_out(
     clock: &Arc<dyn Clock>,
     registry: &Registry,
 ) -> Result<FanOut, String> {
+    let opened = (stores.dedupe.clone(), stores.documents.clone(), stores.rows.clone());
+    let (Some(dedupe), Some(documents), Some(rows)) = opened else {
+        return Err("fan out needs its stores, and they were not opened".to_owned());
+    };
     let deps = FanOutDeps {
-        log: Arc::clone(&stores.log),
-        dead_letter_log: Arc::clone(&stores.dead_letter_log),
-        assignment: Arc::new(StaticAssignment::all(stores.log.partitions())),
-        dedupe: Arc::clone(&stores.dedupe),
-        documents: Arc::clone(&stores.documents),
-        rows: Arc::clone(&stores.rows),
+        log: Arc::clone(&stores.logs.events),
+        dead_letter_log: Arc::clone(&stores.logs.dead_letters),
+        assignment: Arc::clone(&stores.logs.assignment),
+        dedupe,
+        documents,
+        rows,
         clock: Arc::clone(clock),
         metrics: registry.clone(),
     };
@@ -195,7 +162,7 @@ async fn start_collect(
         config.append,
         Arc::clone(tenants),
         remembered,
-        Arc::clone(&stores.log),
+        Arc::clone(&stores.logs.events),
         Arc::clone(clock),
         registry,
     )
@@ -203,7 +170,7 @@ async fn start_collect(
     let collect = Arc::new(collect);
     // Where no lane was ever declared, retention would not wait for one.
     for lane in LANES {
-        stores.log.declare_lane(lane).map_err(|error| format!("event log: {error}"))?;
+        stores.logs.events.declare_lane(lane).map_err(|error| format!("event log: {error}"))?;
     }
     let warmed = collect.warm(|progress| tracing::debug!(?progress, "remembering recent ids"));
     warmed.await.map_err(|error| format!("reading back the log's tail: {error}"))?;
