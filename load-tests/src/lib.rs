@@ -12,5 +12,7 @@ pub mod disk;
 pub mod faults;
 pub mod gateway;
 pub mod population;
+pub mod proxy;
 pub mod sender;
+pub mod services;
 pub mod verdict;
