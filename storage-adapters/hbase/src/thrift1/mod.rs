@@ -6,6 +6,11 @@ pub(crate) mod pool;
 pub(crate) mod protocol;
 pub(crate) mod server;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 /// One call of HBase, for the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
