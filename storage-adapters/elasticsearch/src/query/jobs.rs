@@ -1,0 +1,285 @@
+//! A question about groups, taken apart: one reading for each thing that is
+//! counted, each stretch of even time buckets, and each way in which property
+//! and id keys can be missing.
+//!
+//! Named fields have a bucket of their own for missing values. The slots of
+//! property paths cannot tell, since other paths share them: documents with and
+//! without such a value are read apart.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sluice_seams::question::Measure;
+use sluice_seams::{Field, Filter, GroupKey, KeyValue, NamedField, Question, StoreError};
+
+use super::composite::{Bucket, KeySource, Part, Reading};
+use super::filter::{Resolution, any, not, query};
+use super::times::{Atom, Run, atoms, runs};
+use crate::layout::{APP, Column};
+
+/// Group keys that are properties or ids: each doubles the readings.
+const SLOT_KEYS_MAX: usize = 6;
+/// Stretches of even time buckets.
+const RUNS_MAX: usize = 4_000;
+
+/// One reading, and what its buckets mean.
+pub struct Job {
+    /// What is read.
+    pub reading: Reading,
+    /// How each group key is read from a bucket.
+    keys: Vec<KeyOf>,
+    /// The column of each source.
+    columns: Vec<Column>,
+    /// The time buckets of the reading.
+    atoms: Vec<Vec<u32>>,
+    /// Which count of a bucket goes to which measure.
+    tallies: Vec<Tally>,
+    /// Whether each bucket counts as one, rather than its documents.
+    distinct: bool,
+}
+
+#[derive(Clone)]
+enum KeyOf {
+    /// The bucket of a time key, by its position among time keys.
+    Time(usize),
+    /// The term of a source.
+    Source(usize),
+    /// Missing throughout.
+    Missing,
+}
+
+struct Tally {
+    measure: usize,
+    /// Which of the counted filters; `None`: the documents of the bucket.
+    filter: Option<usize>,
+}
+
+/// What is counted.
+#[derive(Clone, PartialEq)]
+enum Subject {
+    Documents,
+    Values(Field),
+}
+
+/// Takes a question apart.
+pub fn jobs(
+    question: &Question,
+    by: &[GroupKey],
+    measures: &[Measure],
+    resolved: &[Resolution],
+) -> Result<Vec<Job>, StoreError> {
+    let (atoms, runs) = times(question, by)?;
+    let splits = splits(by)?;
+    let mut jobs = Vec::new();
+    for (subject, measures) in subjects(measures) {
+        for run in &runs {
+            for split in &splits {
+                jobs.push(job(question, by, run, &atoms, split, &subject, &measures, resolved));
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+/// The even stretches of the question's time; one, of everything, without time keys.
+fn times(question: &Question, by: &[GroupKey]) -> Result<(Vec<Atom>, Vec<Run>), StoreError> {
+    let (from, to) = (question.from_ms, question.to_ms);
+    let edges: Vec<Arc<[i64]>> = by
+        .iter()
+        .filter_map(|key| match key {
+            GroupKey::Time(edges) => Some(edges.clone()),
+            GroupKey::Field(_) => None,
+        })
+        .collect();
+    if from >= to {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    if edges.is_empty() {
+        let atom = Atom { start: from, end: to, buckets: Vec::new() };
+        let run = Run { start: from, interval: 1, atoms: 0..1, within: (from, to) };
+        return Ok((vec![atom], vec![run]));
+    }
+    let atoms = atoms(&edges);
+    let runs = runs(&atoms, from, to);
+    if runs.len() > RUNS_MAX {
+        return Err(StoreError::Refused(format!(
+            "time buckets of {} changing lengths: at most {RUNS_MAX} are allowed",
+            runs.len()
+        )));
+    }
+    Ok((atoms, runs))
+}
+
+/// Every way in which slot keys can be missing: the positions of those that are.
+fn splits(by: &[GroupKey]) -> Result<Vec<BTreeSet<usize>>, StoreError> {
+    let slots: Vec<usize> = by
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| matches!(key, GroupKey::Field(Field::Property(_) | Field::Id(_))))
+        .map(|(at, _)| at)
+        .collect();
+    if slots.len() > SLOT_KEYS_MAX {
+        return Err(StoreError::Refused(format!(
+            "{} group keys are properties or ids: at most {SLOT_KEYS_MAX} are allowed",
+            slots.len()
+        )));
+    }
+    let missing = |bits: usize| {
+        let of = slots.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1);
+        of.map(|(_, at)| *at).collect()
+    };
+    Ok((0..1 << slots.len()).map(missing).collect())
+}
+
+/// Measures by what they count.
+fn subjects(measures: &[Measure]) -> Vec<(Subject, Vec<(usize, Filter)>)> {
+    let mut subjects: Vec<(Subject, Vec<(usize, Filter)>)> = Vec::new();
+    for (at, measure) in measures.iter().enumerate() {
+        let (subject, filter) = match measure {
+            Measure::Count(filter) => (Subject::Documents, filter),
+            Measure::Users(filter) => (Subject::Values(Field::Named(NamedField::User)), filter),
+            Measure::Distinct(field, filter) => (Subject::Values(field.clone()), filter),
+        };
+        match subjects.iter_mut().find(|(of, _)| *of == subject) {
+            Some((_, held)) => held.push((at, filter.clone())),
+            None => subjects.push((subject, vec![(at, filter.clone())])),
+        }
+    }
+    subjects
+}
+
+#[allow(clippy::too_many_arguments)] // Each is one dimension of the reading.
+fn job(
+    question: &Question,
+    by: &[GroupKey],
+    run: &Run,
+    atoms: &[Atom],
+    missing: &BTreeSet<usize>,
+    subject: &Subject,
+    measures: &[(usize, Filter)],
+    resolved: &[Resolution],
+) -> Job {
+    let mut filters = vec![serde_json::json!({"term": {APP: &*question.app_id}})];
+    if question.filter != Filter::All {
+        filters.push(query(&question.filter, resolved));
+    }
+    let (mut keys, mut columns, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    let mut times = 0;
+    for (at, key) in by.iter().enumerate() {
+        let GroupKey::Field(field) = key else {
+            keys.push(KeyOf::Time(times));
+            times += 1;
+            continue;
+        };
+        let column = Column::of(field);
+        let slot = column.listed.is_some();
+        if missing.contains(&at) {
+            filters.push(not(column.exists()));
+            keys.push(KeyOf::Missing);
+            continue;
+        }
+        if slot {
+            filters.push(column.exists());
+        }
+        keys.push(KeyOf::Source(sources.len()));
+        sources.push(KeySource { field: column.name.clone(), missing: !slot });
+        columns.push(column);
+    }
+    if let Subject::Values(field) = subject {
+        let column = Column::of(field);
+        filters.push(column.exists());
+        sources.push(KeySource { field: column.name.clone(), missing: false });
+        columns.push(column);
+    }
+    let (counted, tallies) = tallies(measures, resolved, &mut filters);
+    Job {
+        reading: Reading {
+            filters,
+            within: run.within,
+            time: (run.atoms.len() > 1).then_some((run.start, run.interval)),
+            sources,
+            counted,
+        },
+        keys,
+        columns,
+        atoms: atoms[run.atoms.clone()].iter().map(|atom| atom.buckets.clone()).collect(),
+        tallies,
+        distinct: *subject != Subject::Documents,
+    }
+}
+
+/// Filters of measures: one that all share narrows what is read, different ones
+/// are counted in each bucket.
+fn tallies(
+    measures: &[(usize, Filter)],
+    resolved: &[Resolution],
+    filters: &mut Vec<Value>,
+) -> (Vec<Value>, Vec<Tally>) {
+    let mut different: Vec<&Filter> = Vec::new();
+    for (_, filter) in measures {
+        if !different.contains(&filter) {
+            different.push(filter);
+        }
+    }
+    if let [filter] = different[..] {
+        if *filter != Filter::All {
+            filters.push(query(filter, resolved));
+        }
+        let tallies = measures.iter().map(|(at, _)| Tally { measure: *at, filter: None });
+        return (Vec::new(), tallies.collect());
+    }
+    different.retain(|filter| **filter != Filter::All);
+    let counted: Vec<Value> = different.iter().map(|filter| query(filter, resolved)).collect();
+    if measures.iter().all(|(_, filter)| *filter != Filter::All) {
+        filters.push(any(counted.clone()));
+    }
+    let tally = |(measure, filter): &(usize, Filter)| {
+        let filter = different.iter().position(|other| *other == filter);
+        Tally { measure: *measure, filter }
+    };
+    (counted, measures.iter().map(tally).collect())
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Whether there is nothing that buckets are keyed by.
+    pub fn is_single(&self) -> bool {
+        self.reading.time.is_none() && self.reading.sources.is_empty()
+    }
+
+    /// What a bucket adds to which group; `None` where it is of another path.
+    pub fn read(&self, bucket: &Bucket) -> Option<(Vec<KeyValue>, Vec<(usize, u64)>)> {
+        let (atom, terms) = match (self.reading.time, bucket.key.first()) {
+            (Some((start, interval)), Some(Part::Time(at))) => {
+                (usize::try_from((at - start) / interval).ok()?, &bucket.key[1..])
+            }
+            _ => (0, &bucket.key[..]),
+        };
+        let values: Vec<Option<&str>> = terms
+            .iter()
+            .zip(&self.columns)
+            .map(|(part, column)| match part {
+                Part::Term(term) => column.value(term).map(Some),
+                Part::Null | Part::Time(_) => Some(None),
+            })
+            .collect::<Option<_>>()?;
+        let key = |key: &KeyOf| match key {
+            KeyOf::Time(at) => Some(KeyValue::Bucket(*self.atoms.get(atom)?.get(*at)?)),
+            KeyOf::Source(at) => {
+                Some(values.get(*at)?.map_or(KeyValue::Missing, |v| KeyValue::Text(v.into())))
+            }
+            KeyOf::Missing => Some(KeyValue::Missing),
+        };
+        let keys = self.keys.iter().map(key).collect::<Option<_>>()?;
+        let value = |tally: &Tally| {
+            let documents = match tally.filter {
+                None => bucket.documents,
+                Some(at) => bucket.counted.get(at).copied().unwrap_or(0),
+            };
+            (tally.measure, if self.distinct { documents.min(1) } else { documents })
+        };
+        Some((keys, self.tallies.iter().map(value).collect()))
+    }
+}
