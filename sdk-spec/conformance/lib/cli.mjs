@@ -14,7 +14,7 @@ const SPEC = path.join(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const USAGE = `usage:
   conformance run --adapter "COMMAND…" [--scenario NAME,…] [--scenarios DIR] [--jobs N] [--out FILE]
       runs an SDK, behind an adapter, through every scenario
-  conformance gateway --url URL --write-key KEY --read-token TOKEN [--server-key KEY] [--app ID] [--out FILE]
+  conformance gateway --url URL --write-key KEY --read-token TOKEN [--server-key KEY] [--app ID] [--check NAME,…] [--name COLUMN] [--out FILE]
       tests a running gateway from the outside
   conformance matrix RESULT… [--out FILE | --check FILE]
       makes the table of results; --check fails when FILE is not what the results give
@@ -78,12 +78,12 @@ function report({ scenario, verdict, violations = [], missing = [], ms }) {
 async function gateway(args) {
   const { values } = parseArgs({ args, options: {
     url: { type: "string" }, "write-key": { type: "string" }, "read-token": { type: "string" },
-    "server-key": { type: "string" }, app: { type: "string", default: "demo" }, out: { type: "string" }, name: { type: "string" },
+    "server-key": { type: "string" }, app: { type: "string", default: "demo" }, out: { type: "string" }, name: { type: "string" }, check: { type: "string" },
   } });
   for (const name of ["url", "write-key", "read-token"]) if (!values[name]) throw new Error(`--${name} is required`);
   const results = await runGateway({
     url: values.url.replace(/\/+$/, ""), writeKey: values["write-key"], readToken: values["read-token"],
-    serverKey: values["server-key"], app: values.app,
+    serverKey: values["server-key"], app: values.app, only: values.check?.split(","),
   });
   results.forEach(report);
   save(values.out, { kind: "gateway", subject: values.name ?? "gateway", results });
