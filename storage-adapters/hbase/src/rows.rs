@@ -89,8 +89,8 @@ impl HbaseRows {
 
 /// 64 bits that no other store has: drawn from the standard library's seed,
 /// which comes from the system's random numbers, and the clock.
-fn writer_id(now_ms: i64) -> [u8; 8] {
-    RandomState::new().hash_one((now_ms, std::process::id())).to_be_bytes()
+fn writer_id(now_ms: i64) -> u64 {
+    RandomState::new().hash_one((now_ms, std::process::id()))
 }
 
 // === impl Inner ===

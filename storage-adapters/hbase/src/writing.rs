@@ -263,9 +263,9 @@ async fn write_users(inner: &Arc<Inner>, changes: Changes) -> Result<Vec<Refused
         let found = read_users(inner, &pins).await?;
         cache.learn(&pins.unknown, found);
     }
-    let Issued { timestamp, puts, stale, known } = cache.issue(changes, (inner.now_ms)());
+    let Issued { timestamp, writer, puts, stale, known } = cache.issue(changes, (inner.now_ms)());
     inner.counts.users(pins.unknown.len() as u64, puts.len() as u64, known);
-    let rows = user_rows(&puts, cache.writer);
+    let rows = user_rows(&puts, writer);
     let calls = batches(&inner.names.users, timestamp, rows, inner.config.batch_bytes_max);
     let sent = try_join_all(calls.into_iter().map(|batch| send(inner, batch))).await?;
     let refused: Vec<Refused> = sent.into_iter().flatten().collect();

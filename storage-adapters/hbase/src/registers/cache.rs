@@ -1,4 +1,10 @@
 //! What this writer knows of users seen lately, and what it has on its way.
+//!
+//! A cell's later put holds all of its earlier ones, also those whose outcome is
+//! unknown: else one of them, seen and believed by another, could be overwritten
+//! by a put that was made without it. So an entry with puts that are not known to
+//! be durable is not forgotten (its caller comes again); where that would take too
+//! much memory, the writer goes on under a new id, with new cells.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +63,7 @@ pub(crate) struct Issue {
 #[derive(Debug, Default)]
 pub(crate) struct Issued {
     pub(crate) timestamp: i64,
+    pub(crate) writer: Writer,
     pub(crate) puts: Vec<Issue>,
     pub(crate) stale: Vec<(Place, FoundCell)>,
     /// Changes that were durable already.
@@ -87,11 +94,12 @@ struct State {
     bytes: usize,
     /// The last timestamp given out.
     clock_ms: i64,
+    /// Names the cells of this writer.
+    writer: u64,
 }
 
 /// The cache of one writer.
 pub(crate) struct Cache {
-    pub(crate) writer: Writer,
     bytes_max: usize,
     state: Mutex<State>,
 }
@@ -107,9 +115,10 @@ pub(crate) struct Pins {
 // === impl Cache ===
 
 impl Cache {
-    pub(crate) fn new(writer: Writer, bytes_max: usize) -> Self {
-        let state = State { entries: Map::default(), bytes: 0, clock_ms: 0 };
-        Self { writer, bytes_max, state: Mutex::new(state) }
+    /// An empty cache of a writer whose id nobody else has.
+    pub(crate) fn new(writer: u64, bytes_max: usize) -> Self {
+        let state = State { entries: Map::default(), bytes: 0, clock_ms: 0, writer };
+        Self { bytes_max, state: Mutex::new(state) }
     }
 
     /// Bytes held, about.
@@ -134,8 +143,8 @@ impl Cache {
     /// Takes in what was found of places that were not known; they are pinned.
     pub(crate) fn learn(&self, places: &[Place], found: Vec<(Place, FoundCell)>) {
         let mut state = self.state.lock();
+        let writer = state.writer.to_be_bytes();
         for (place, cell) in found {
-            let writer = self.writer;
             if let Some(entry) = state.entries.get_mut(&place).filter(|entry| !entry.known) {
                 entry.learn(cell, writer);
             }
@@ -157,7 +166,8 @@ impl Cache {
     pub(crate) fn issue(&self, changes: Changes, now_ms: i64) -> Issued {
         let mut state = self.state.lock();
         state.clock_ms = now_ms.max(state.clock_ms + 1);
-        let mut issued = Issued { timestamp: state.clock_ms, ..Issued::default() };
+        let writer = state.writer.to_be_bytes();
+        let mut issued = Issued { timestamp: state.clock_ms, writer, ..Issued::default() };
         let mut grown = 0;
         for (place, fields) in changes {
             let entry = state.entries.get_mut(&place).expect("a pinned entry stays");
@@ -170,7 +180,7 @@ impl Cache {
                 let register = entry.registers.get_mut(&field);
                 if let Some(register) = register.filter(|own| own.others.len() > OTHERS_KEPT) {
                     let others = std::mem::take(&mut register.others).into_iter();
-                    let stale = others.filter(|cell| cell.is_under(&value, self.writer));
+                    let stale = others.filter(|cell| cell.is_under(&value, writer));
                     issued.stale.extend(stale.map(|cell| (place.clone(), cell)));
                 }
                 let place = place.clone();
@@ -212,23 +222,43 @@ impl Cache {
         }
         if state.bytes > self.bytes_max {
             // Half of it goes, whoever it is: what is asked for again comes again.
-            let mut bytes = state.bytes;
-            let goal = self.bytes_max / 2;
-            state.entries.retain(|_, entry| {
-                let stays = entry.pins > 0 || bytes <= goal;
-                if !stays {
-                    bytes -= entry.bytes.min(bytes);
-                }
-                stays
-            });
-            state.bytes = bytes;
+            state.forget(self.bytes_max / 2, Entry::is_settled);
         }
+        if state.bytes > self.bytes_max.saturating_mul(2) {
+            state.forget(self.bytes_max / 2, |_| true);
+            state.writer = state.writer.wrapping_add(1);
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Forgets entries that nobody works on, down to a goal.
+    fn forget(&mut self, goal_bytes: usize, may_go: impl Fn(&Entry) -> bool) {
+        let mut bytes = self.bytes;
+        self.entries.retain(|_, entry| {
+            let stays = entry.pins > 0 || bytes <= goal_bytes || !may_go(entry);
+            if !stays {
+                bytes -= entry.bytes.min(bytes);
+            }
+            stays
+        });
+        self.bytes = bytes;
     }
 }
 
 // === impl Entry ===
 
 impl Entry {
+    /// Whether everything that was issued is durable.
+    fn is_settled(&self) -> bool {
+        self.registers.iter().all(|(field, register)| {
+            let durable = register.durable.as_ref();
+            durable.is_some_and(|held| field.kind.holds(held, &register.issued))
+        })
+    }
+
     fn learn(&mut self, cell: FoundCell, own: Writer) {
         let value: Arc<[u8]> = Arc::from(&cell.value[..]);
         let kind = cell.field.kind;

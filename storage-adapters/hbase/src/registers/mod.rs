@@ -16,7 +16,8 @@
 //! * Timestamps are the writer's own clock, which only rises: a put that comes
 //!   late, after its call was given up, loses to every put made since.
 //! * A put holds everything that its writer has issued for that register, also
-//!   what is still on its way, so that two calls at once do not undo each other.
+//!   what is still on its way or was given up, so that two calls at once do not
+//!   undo each other and a cell never loses what somebody has seen in it.
 //! * A write is left out only where the join known to be *durable* holds it.
 //! * Cells of others are deleted once an own, durable cell holds strictly more
 //!   (or the same and a larger id), at the very timestamp that was read: what
@@ -25,3 +26,6 @@
 
 pub(crate) mod cache;
 pub(crate) mod value;
+
+#[cfg(test)]
+mod tests;
