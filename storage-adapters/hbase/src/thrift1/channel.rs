@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     start: Instant,
     read_by_us: AtomicU64,
     write_by_us: AtomicU64,
+    /// Time for the reply, from the moment that the request is handed over.
+    read_us: AtomicU64,
     budget_bytes: AtomicU64,
 }
 
@@ -32,17 +34,29 @@ pub(crate) struct Limits {
 
 impl Limits {
     fn new() -> Self {
-        let (read_by_us, write_by_us) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { start: Instant::now(), read_by_us, write_by_us, budget_bytes: AtomicU64::new(0) }
+        let none = || AtomicU64::new(0);
+        Self {
+            start: Instant::now(),
+            read_by_us: none(),
+            write_by_us: none(),
+            read_us: none(),
+            budget_bytes: none(),
+        }
     }
 
     /// Lets the next call begin.
     pub(crate) fn reset(&self, write: Duration, read: Duration) {
-        let now_us = self.now_us();
-        let after = |time: Duration| now_us.saturating_add(time.as_micros() as u64);
-        self.write_by_us.store(after(write), Ordering::Relaxed);
-        self.read_by_us.store(after(write + read), Ordering::Relaxed);
+        let write_by_us = self.now_us().saturating_add(write.as_micros() as u64);
+        self.write_by_us.store(write_by_us, Ordering::Relaxed);
+        self.read_us.store(read.as_micros() as u64, Ordering::Relaxed);
+        self.handed_over();
         self.budget_bytes.store(REPLY_BYTES_MAX, Ordering::Relaxed);
+    }
+
+    /// The reply is due from now on.
+    fn handed_over(&self) {
+        let read_by_us = self.now_us().saturating_add(self.read_us.load(Ordering::Relaxed));
+        self.read_by_us.store(read_by_us, Ordering::Relaxed);
     }
 
     fn now_us(&self) -> u64 {
@@ -100,7 +114,9 @@ impl Write for Channel {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.stream.flush()
+        self.stream.flush()?;
+        self.limits.handed_over();
+        Ok(())
     }
 }
 
