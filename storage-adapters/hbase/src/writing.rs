@@ -417,3 +417,50 @@ pub(crate) fn put_cell(column: Vec<u8>, value: Vec<u8>) -> Mutation {
         write_to_w_a_l: Some(true),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HbaseConfig;
+    use crate::thrift1::fake::{Act, Fake};
+    use crate::thrift1::pool::Pool;
+
+    fn row(index: usize, bytes: usize) -> PutRow {
+        let cells = vec![(b"p:v".to_vec(), Arc::from(vec![0; bytes]))];
+        PutRow { indices: vec![index], row: vec![index as u8], what: What::Cells(cells) }
+    }
+
+    /// One row that HBase refuses is found, and alone refused.
+    #[tokio::test]
+    async fn a_refused_batch_is_halved() {
+        let script = [Act::Refuse, Act::Answer, Act::Refuse, Act::Refuse, Act::Answer];
+        let fake = Fake::start(&script);
+        let servers = vec![fake.address.clone()];
+        let config = HbaseConfig { servers, ..HbaseConfig::default() };
+        let pool = Pool::start(&config, Arc::new(|| 0));
+        let mut rows: Vec<_> = (0..4).map(|index| row(index, 1)).collect();
+        let act = move |connection: &mut Connection| {
+            let mut refused = Vec::new();
+            put(connection, b"users", 1, &mut rows, &mut refused)?;
+            Ok(refused)
+        };
+        let refused = pool.call(Call::Write, act).await.expect("the call succeeds");
+        assert_eq!(refused.len(), 1);
+        assert_eq!((refused[0].index, fake.calls()), (2, 5));
+        assert!(refused[0].detail.contains("the row is odd"), "{}", refused[0].detail);
+    }
+
+    #[test]
+    fn calls_are_bounded_by_bytes_and_rows() {
+        let rows = |count: usize, bytes| (0..count).map(|index| row(index, bytes)).collect();
+        let cut = |rows: Vec<PutRow>| {
+            let cut = batches(b"users", 1, rows, 1_000);
+            cut.iter().map(|batch| batch.rows.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(rows(4, 400)), [2, 2]);
+        assert_eq!(cut(rows(2, 5_000)), [1, 1], "a large row goes alone");
+        assert_eq!(cut(Vec::new()), [0; 0]);
+        let many = batches(b"users", 1, rows(BATCH_ROWS_MAX + 1, 1), usize::MAX);
+        assert_eq!(many.len(), 2);
+    }
+}

@@ -14,7 +14,7 @@ use thrift::protocol::{
 
 /// What the server does with a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Answers with the call's number.
     Answer,
     /// The same, this late.
@@ -27,14 +27,25 @@ pub(super) enum Act {
     AnswerAndClose,
     /// Answers under the number of another call.
     OutOfStep,
+    /// Answers that an argument is illegal.
+    Refuse,
     /// Sends these bytes in place of an answer.
     Bytes(&'static [u8]),
 }
 
+/// What an answer says.
+enum Says<'a> {
+    Text(&'a str),
+    ServerType,
+    Nothing,
+    Illegal,
+}
+
 /// A server that answers `getClusterId` with `answer N` for the call of number N,
-/// counted over all connections, and `getThriftServerType`, uncounted.
-pub(super) struct Fake {
-    pub(super) address: String,
+/// counted over all connections, `mutateRowsTs` as done, and `getThriftServerType`,
+/// uncounted.
+pub(crate) struct Fake {
+    pub(crate) address: String,
     shared: Arc<Shared>,
 }
 
@@ -52,11 +63,11 @@ struct Shared {
 
 impl Fake {
     /// A server on a free port. The script has one entry a call; `Answer` after it.
-    pub(super) fn start(script: &[Act]) -> Self {
+    pub(crate) fn start(script: &[Act]) -> Self {
         Self::start_at("127.0.0.1:0", script)
     }
 
-    pub(super) fn start_at(address: &str, script: &[Act]) -> Self {
+    pub(crate) fn start_at(address: &str, script: &[Act]) -> Self {
         let listener = TcpListener::bind(address).expect("the port is free");
         let address = listener.local_addr().expect("an address").to_string();
         let shared = Arc::new(Shared {
@@ -83,16 +94,16 @@ impl Fake {
         Self { address, shared }
     }
 
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.shared.calls.load(Ordering::SeqCst)
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// Most calls that it ever had at the same time.
-    pub(super) fn running_max(&self) -> usize {
+    pub(crate) fn running_max(&self) -> usize {
         self.shared.running_max.load(Ordering::SeqCst)
     }
 }
@@ -130,17 +141,21 @@ impl Shared {
 
     fn act(&self, mut stream: &TcpStream, call: &TMessageIdentifier) -> bool {
         if call.name == "getThriftServerType" {
-            return answer(stream, call, call.sequence_number, None).is_ok();
+            return answer(stream, call, call.sequence_number, &Says::ServerType).is_ok();
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let text = format!("answer {number}");
+        let says = match call.name.as_str() {
+            "mutateRowsTs" => Says::Nothing,
+            _ => Says::Text(&text),
+        };
         let act = self.script.lock().pop().unwrap_or(Act::Answer);
         let sequence = call.sequence_number;
         match act {
-            Act::Answer => answer(stream, call, sequence, Some(&text)).is_ok(),
+            Act::Answer => answer(stream, call, sequence, &says).is_ok(),
             Act::Late(time) => {
                 std::thread::sleep(time);
-                answer(stream, call, sequence, Some(&text)).is_ok()
+                answer(stream, call, sequence, &says).is_ok()
             }
             Act::Silent => {
                 while !self.ended.load(Ordering::SeqCst) {
@@ -150,34 +165,41 @@ impl Shared {
             }
             Act::Close => false,
             Act::AnswerAndClose => {
-                let _ = answer(stream, call, sequence, Some(&text));
+                let _ = answer(stream, call, sequence, &says);
                 false
             }
-            Act::OutOfStep => answer(stream, call, sequence - 1, Some(&text)).is_ok(),
+            Act::OutOfStep => answer(stream, call, sequence - 1, &says).is_ok(),
+            Act::Refuse => answer(stream, call, sequence, &Says::Illegal).is_ok(),
             Act::Bytes(bytes) => stream.write_all(bytes).is_ok(),
         }
     }
 }
 
-/// The string, else the server type 0.
 fn answer(
     stream: &TcpStream,
     call: &TMessageIdentifier,
     sequence: i32,
-    text: Option<&str>,
+    says: &Says<'_>,
 ) -> thrift::Result<()> {
     let mut bytes = Vec::new();
     let mut output = TBinaryOutputProtocol::new(&mut bytes, true);
     let name = call.name.clone();
     output.write_message_begin(&TMessageIdentifier::new(name, TMessageType::Reply, sequence))?;
-    match text {
-        Some(text) => {
+    match says {
+        Says::Text(text) => {
             output.write_field_begin(&TFieldIdentifier::new("success", TType::String, 0))?;
             output.write_string(text)?;
         }
-        None => {
+        Says::ServerType => {
             output.write_field_begin(&TFieldIdentifier::new("success", TType::I32, 0))?;
             output.write_i32(0)?;
+        }
+        Says::Nothing => {}
+        Says::Illegal => {
+            output.write_field_begin(&TFieldIdentifier::new("ia", TType::Struct, 2))?;
+            output.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
+            output.write_string("the row is odd")?;
+            output.write_field_stop()?;
         }
     }
     output.write_field_stop()?;

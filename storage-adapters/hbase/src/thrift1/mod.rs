@@ -7,7 +7,7 @@ pub(crate) mod protocol;
 pub(crate) mod server;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
