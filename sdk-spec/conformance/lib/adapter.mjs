@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import readline from "node:readline";
 
-const ANSWER_MS = 15_000;
+const ANSWER_MS = 60_000;
 
 export class Adapter {
   constructor(command) {

@@ -28,7 +28,12 @@ export async function main(args) {
     console.error(USAGE);
     return 64;
   }
-  return commands[command](rest);
+  try {
+    return await commands[command](rest);
+  } catch (error) {
+    console.error(`conformance ${command}: ${error.message}`);
+    return 64;
+  }
 }
 
 async function run(args) {
@@ -40,7 +45,7 @@ async function run(args) {
   const all = scenarios(values.scenarios ?? path.join(SPEC, "scenarios")).filter((one) => !wanted || wanted.includes(one.name));
   if (!all.length) throw new Error(`no scenario is called ${values.scenario}`);
   const adapter = values.adapter.split(/\s+/);
-  const results = await runAll(all, adapter, Number(values.jobs ?? 16));
+  const results = await runAll(all, adapter, Number(values.jobs ?? 12));
   results.forEach(report);
   save(values.out, { kind: "sdk", subject: await subject(adapter), results });
   return summary(results);

@@ -27,6 +27,9 @@ export async function runScenario(scenario, command) {
   const started = Date.now();
   try {
     return { scenario: scenario.name, ...(await run.all()), ms: Date.now() - started };
+  } catch (error) {
+    const violations = [{ clause: scenario.clauses[0], detail: `the adapter: ${error.message}` }];
+    return { scenario: scenario.name, verdict: "failed", violations, ms: Date.now() - started };
   } finally {
     await run.end();
   }
@@ -179,7 +182,7 @@ class Run {
       const largest = Math.max(0, ...posts.map((post) => post.batch?.events?.length ?? 0));
       if (largest > wanted.batch_events_max) no("SDK-BATCH-1", `a batch of ${largest} events, at most ${wanted.batch_events_max} allowed`);
     }
-    if (wanted.silent_since) {
+    if (wanted.silent_since && this.marks[wanted.silent_since]) {
       const mark = this.marks[wanted.silent_since];
       if (posts.length > mark.posts) no(main, `${posts.length - mark.posts} requests with events after ${wanted.silent_since}`);
       if (wanted.silent_all && others.length > mark.others) no(main, `${others.length - mark.others} other requests after ${wanted.silent_since}`);
