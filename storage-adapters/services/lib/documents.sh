@@ -41,11 +41,13 @@ path.logs: $home/logs
 # A test machine's disk is often fuller than a cluster's may be.
 cluster.routing.allocation.disk.threshold_enabled: false
 EOF
-        [[ $name != elasticsearch ]] || say "xpack.security.enabled: false"
+        if [[ $name == elasticsearch ]]; then say "xpack.security.enabled: false"; fi
     } | write_atomic "$home/config/$name.yml"
     # Without a folder of its own for temporary files it takes /tmp, which may
-    # hold its config: then it refuses to start. The rest is as in its own file.
-    write_atomic "$home/config/jvm.options" <<EOF
+    # hold its config: then it refuses to start. The rest is as in its own file,
+    # with whole paths.
+    {
+        cat <<EOF
 -Djava.net.preferIPv4Stack=true
 -Djava.io.tmpdir=$home/tmp
 -XX:+UseG1GC
@@ -53,6 +55,10 @@ EOF
 -XX:ErrorFile=$home/logs/hs_err.log
 21-:-Dorg.apache.lucene.store.MMapDirectory.sharedArenaMaxPermits=1
 EOF
+        if [[ $name == opensearch ]]; then
+            say "-javaagent:$(artifact_dir opensearch)/agent/opensearch-agent.jar"
+        fi
+    } | write_atomic "$home/config/jvm.options"
     write_atomic "$home/config/log4j2.properties" <<EOF
 status = error
 appender.file.type = File
