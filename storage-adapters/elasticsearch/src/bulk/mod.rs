@@ -54,6 +54,8 @@ pub struct Outcome {
     pub existing: u64,
     /// Writes that will never be taken.
     pub refused: Vec<Refused>,
+    /// Items that were taken, were there or are refused.
+    settled: usize,
 }
 
 /// Items of one request.
@@ -95,6 +97,7 @@ impl Bulk {
 
     /// Sends items until each is taken or refused.
     pub async fn send(&self, items: Vec<Item>) -> Result<Outcome, StoreError> {
+        let sent = items.len();
         let mut waiting = self.chunks(items);
         let mut running = FuturesUnordered::new();
         let (mut outcome, mut failed) = (Outcome::default(), None::<Failed>);
@@ -107,8 +110,9 @@ impl Bulk {
                 (false, false) => self.pace.try_acquire(),
                 (true, _) => None,
             };
-            if let (Some(permit), Some(chunk)) = (permit, waiting.pop_front()) {
-                running.push(self.request(chunk, permit));
+            if let Some(permit) = permit {
+                let chunk = waiting.pop_front();
+                running.extend(chunk.map(|chunk| self.request(chunk, permit)));
                 continue;
             }
             let Some((chunk, whole)) = running.next().await else { break };
@@ -116,6 +120,11 @@ impl Bulk {
             failed = failed.or(settled.err());
         }
         match failed {
+            // Every item has one fate; one without would be lost in silence.
+            None if outcome.settled != sent => {
+                let detail = format!("{} of {sent} items have a fate", outcome.settled);
+                Err(StoreError::Poisoned(format!("elasticsearch: bulk: {detail}")))
+            }
             None => Ok(outcome),
             Some(Failed { detail, after }) => {
                 Err(StoreError::retry(after, format!("elasticsearch: bulk: {detail}")))
@@ -222,6 +231,7 @@ impl Bulk {
                 }
             }
         }
+        outcome.settled += (created + existing) as usize;
         Counters::add(&self.counters.items_created, created);
         Counters::add(&self.counters.items_existing, existing);
         *self.blocked.lock() = blocked.clone();
@@ -241,6 +251,7 @@ impl Bulk {
     }
 
     fn refuse(&self, item: &Item, detail: String, outcome: &mut Outcome) {
+        outcome.settled += 1;
         Counters::add(&self.counters.items_refused, 1);
         match item.write {
             Some(index) => outcome.refused.push(Refused { index, detail }),

@@ -7,6 +7,9 @@
 
 #![allow(dead_code)] // Each test file uses a part.
 
+pub mod fake;
+pub mod random;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
