@@ -87,6 +87,14 @@ impl HbaseRows {
     }
 }
 
+/// A task that did not end by itself: a panic is a fault of ours that comes again.
+pub(crate) fn ended_early(error: &tokio::task::JoinError) -> StoreError {
+    match error.is_panic() {
+        true => StoreError::Poisoned(format!("the row store of HBase: {error}")),
+        false => StoreError::retry(RETRY_AFTER, error.to_string()),
+    }
+}
+
 /// 64 bits that no other store has: drawn from the standard library's seed,
 /// which comes from the system's random numbers, and the clock.
 fn writer_id(now_ms: i64) -> u64 {
@@ -160,7 +168,7 @@ impl RowStore for HbaseRows {
             // A task of its own: a caller that goes away stops nothing half way.
             match tokio::spawn(writing::write(inner, writes)).await {
                 Ok(result) => result,
-                Err(error) => Err(StoreError::retry(RETRY_AFTER, error.to_string())),
+                Err(error) => Err(ended_early(&error)),
             }
         })
     }
@@ -224,8 +232,11 @@ impl RowStore for HbaseRows {
                 return Ok(0);
             }
             let table = inner.names.timeline.clone();
-            let act =
-                move |connection: &mut Connection| timeline::drop_before(connection, &table, day);
+            let mut dropped = 0;
+            let act = move |connection: &mut Connection| {
+                timeline::drop_before(connection, &table, day, &mut dropped)?;
+                Ok(dropped)
+            };
             inner.ask(Call::Scan, act).await
         })
     }

@@ -119,13 +119,14 @@ pub(crate) fn contains(
     Ok(values.next().is_some_and(|value| !value.is_empty()))
 }
 
-/// Drops the rows filed under days before this one; how many. Files whose cells
-/// are all younger are not opened. Blocks.
+/// Drops the rows filed under days before this one, and counts them, also over
+/// several tries. Files whose cells are all younger are not opened. Blocks.
 pub(crate) fn drop_before(
     connection: &mut Connection,
     table: &[u8],
     day: Day,
-) -> Result<u64, Fault> {
+    dropped: &mut u64,
+) -> Result<(), Fault> {
     let scan = TScan {
         // Up to, without, the day's first millisecond.
         timestamp: Some(keys::day_timestamp(day)),
@@ -136,14 +137,14 @@ pub(crate) fn drop_before(
         ..no_scan()
     };
     scanning(connection, table, scan, |connection, id| {
-        let mut dropped = 0;
         loop {
             let rows = connection.ask(|client| client.scanner_get_list(id, DROP_ROWS as i32))?;
             let end = rows.len() < DROP_ROWS;
-            dropped += rows.len() as u64;
+            let count = rows.len() as u64;
             empty(connection, table, rows)?;
+            *dropped += count;
             if end {
-                return Ok(dropped);
+                return Ok(());
             }
         }
     })

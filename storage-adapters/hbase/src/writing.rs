@@ -16,7 +16,7 @@ use sluice_seams::{EventDocument, ProfileChange, Refused, RowWrite, StoreError, 
 use crate::keys::{self, ROW_BYTES_MAX};
 use crate::registers::cache::{Changes, FoundCell, Issue, Issued, Pins, Place};
 use crate::registers::value::{self, Field, Kind, Writer};
-use crate::rows::Inner;
+use crate::rows::{Inner, ended_early};
 use crate::tables::{PROFILE_FAMILY, SEEN_FAMILY, TIMELINE_COLUMN};
 use crate::thrift1::Call;
 use crate::thrift1::connection::{Connection, Fault};
@@ -87,7 +87,7 @@ pub(crate) async fn write(
         }
         sorted
     });
-    let sorted = sorted.await.map_err(|error| StoreError::Poisoned(error.to_string()))?;
+    let sorted = sorted.await.map_err(|error| ended_early(&error))?;
     let mut report = sorted.report;
     let rows: usize = sorted.timeline.values().map(Vec::len).sum();
     let table = &inner.names.timeline;

@@ -248,7 +248,7 @@ fn joined(changes: &[(Place, Field, Vec<u8>)]) -> Changes {
 #[test]
 fn whatever_was_acknowledged_is_held() {
     let (mut acknowledged, mut deleted) = (0, 0);
-    for seed in 0..3_000 {
+    for seed in 0..2_000 {
         let mut world = World::new(seed);
         for step in 0..150 {
             world.step();
@@ -261,7 +261,7 @@ fn whatever_was_acknowledged_is_held() {
         deleted += world.deleted;
     }
     // The walk comes by everything that it is about.
-    assert!(acknowledged > 50_000 && deleted > 1_000, "{acknowledged} and {deleted}");
+    assert!(acknowledged > 40_000 && deleted > 700, "{acknowledged} and {deleted}");
 }
 
 /// What is known to be durable costs no put; what failed is put again.

@@ -27,8 +27,10 @@ pub(crate) enum Act {
     AnswerAndClose,
     /// Answers under the number of another call.
     OutOfStep,
-    /// Answers that an argument is illegal.
+    /// Answers that an argument of `mutateRowsTs` is illegal.
     Refuse,
+    /// Answers that `mutateRowsTs` failed.
+    NotNow,
     /// Sends these bytes in place of an answer.
     Bytes(&'static [u8]),
 }
@@ -38,7 +40,8 @@ enum Says<'a> {
     Text(&'a str),
     ServerType,
     Nothing,
-    Illegal,
+    /// Of `mutateRowsTs`: 1 an IOError, 2 an illegal argument.
+    Exception(i16),
 }
 
 /// A server that answers `getClusterId` with `answer N` for the call of number N,
@@ -169,7 +172,8 @@ impl Shared {
                 false
             }
             Act::OutOfStep => answer(stream, call, sequence - 1, &says).is_ok(),
-            Act::Refuse => answer(stream, call, sequence, &Says::Illegal).is_ok(),
+            Act::NotNow => answer(stream, call, sequence, &Says::Exception(1)).is_ok(),
+            Act::Refuse => answer(stream, call, sequence, &Says::Exception(2)).is_ok(),
             Act::Bytes(bytes) => stream.write_all(bytes).is_ok(),
         }
     }
@@ -195,8 +199,8 @@ fn answer(
             output.write_i32(0)?;
         }
         Says::Nothing => {}
-        Says::Illegal => {
-            output.write_field_begin(&TFieldIdentifier::new("ia", TType::Struct, 2))?;
+        Says::Exception(field) => {
+            output.write_field_begin(&TFieldIdentifier::new("e", TType::Struct, *field))?;
             output.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
             output.write_string("the row is odd")?;
             output.write_field_stop()?;

@@ -28,8 +28,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// What callers are told to wait.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Calls that fail this long without one success make the store unready.
+/// Calls that fail this long without one success make the store unready…
 const FAILING_MS: i64 = 10_000;
+/// …until nobody has tried for as long as this.
+const FAILURE_OLD_MS: i64 = 60_000;
 
 pub(crate) struct Pool {
     servers: Vec<Arc<Server>>,
@@ -41,6 +43,7 @@ pub(crate) struct Pool {
     pub(crate) counts: CallCounts,
     /// When the first failure since the last success was; `i64::MAX`: none.
     failing_since_ms: AtomicI64,
+    last_failed_ms: AtomicI64,
     last_failure: Mutex<String>,
     now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -70,6 +73,7 @@ impl Pool {
             next: AtomicUsize::new(0),
             counts: CallCounts::default(),
             failing_since_ms: AtomicI64::new(i64::MAX),
+            last_failed_ms: AtomicI64::new(i64::MIN),
             last_failure: Mutex::default(),
             now_ms,
         });
@@ -179,9 +183,9 @@ impl Pool {
         match result {
             Err(fault @ (Fault::Passing(_) | Fault::Lost(_) | Fault::TimedOut(_))) => {
                 let now_ms = (self.now_ms)();
-                let since = &self.failing_since_ms;
-                let _ =
-                    since.compare_exchange(i64::MAX, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+                let (since, set) = (&self.failing_since_ms, Ordering::Relaxed);
+                let _ = since.compare_exchange(i64::MAX, now_ms, set, set);
+                self.last_failed_ms.store(now_ms, set);
                 fault.detail().clone_into(&mut self.last_failure.lock());
             }
             _ => self.failing_since_ms.store(i64::MAX, Ordering::Relaxed),
@@ -193,9 +197,11 @@ impl Pool {
         if !self.servers.iter().any(|server| server.is_alive()) {
             return Some(self.all_dead());
         }
-        let since_ms = self.failing_since_ms.load(Ordering::Relaxed);
-        let failing_ms = (self.now_ms)().saturating_sub(since_ms);
-        (failing_ms > FAILING_MS)
+        let now_ms = (self.now_ms)();
+        let ago = |at: &AtomicI64| now_ms.saturating_sub(at.load(Ordering::Relaxed));
+        let failing_ms = ago(&self.failing_since_ms);
+        let failing = failing_ms > FAILING_MS && ago(&self.last_failed_ms) < FAILURE_OLD_MS;
+        failing
             .then(|| format!("HBase has failed for {failing_ms} ms: {}", self.last_failure.lock()))
     }
 

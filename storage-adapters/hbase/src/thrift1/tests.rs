@@ -1,6 +1,7 @@
 //! The pool against a scripted server: every way to fail, none to mix answers up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use hbase_thrift::hbase::THbaseSyncClient;
@@ -29,6 +30,14 @@ async fn ask(pool: &Arc<Pool>) -> Result<String, Fault> {
         connection.ask(|client| client.get_cluster_id())
     };
     pool.call(Call::Read, act).await
+}
+
+async fn put(pool: &Arc<Pool>) -> Result<(), Fault> {
+    let act = |connection: &mut super::connection::Connection| {
+        connection
+            .ask(|client| client.mutate_rows_ts(b"t".to_vec(), Vec::new(), 1, Default::default()))
+    };
+    pool.call(Call::Write, act).await
 }
 
 /// Waits until the servers that rest have been probed.
@@ -185,4 +194,29 @@ async fn a_closed_pool_takes_no_calls() {
     pool.close().await;
     assert!(matches!(ask(&pool).await, Err(Fault::Passing(_))));
     assert_eq!((fake.calls(), pool.server_figures()[0].idle), (1, 0));
+}
+
+/// Failures in a row make the store unready; one success, or a minute in which
+/// nobody tried, makes it ready again.
+#[tokio::test]
+async fn failures_in_a_row_show() {
+    let fake = Fake::start(&[Act::NotNow; 3]);
+    let now_ms = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&now_ms);
+    let servers = vec![fake.address.clone()];
+    let config = HbaseConfig { servers, retries: 0, ..HbaseConfig::default() };
+    let pool = Pool::start(&config, Arc::new(move || clock.load(Ordering::SeqCst)));
+    let failed = put(&pool).await;
+    assert!(matches!(&failed, Err(Fault::Passing(_))), "{failed:?}");
+    assert_eq!(pool.refusing(), None, "once is not in a row");
+    now_ms.store(10_001, Ordering::SeqCst);
+    put(&pool).await.expect_err("it fails again");
+    let reason = pool.refusing().expect("it fails for 10 s");
+    assert!(reason.contains("10001 ms") && reason.contains("odd"), "{reason}");
+    now_ms.store(80_000, Ordering::SeqCst);
+    assert_eq!(pool.refusing(), None, "nobody knows");
+    put(&pool).await.expect_err("it fails again");
+    assert!(pool.refusing().is_some());
+    put(&pool).await.expect("it answers");
+    assert_eq!(pool.refusing(), None);
 }
