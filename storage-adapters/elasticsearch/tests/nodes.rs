@@ -139,7 +139,7 @@ async fn what_is_reported_is_so_whatever_fails() {
     let store = support::open(config).await;
     let mut random = Random::new(7);
     let (mut done, mut again) = (0, 0);
-    for round in 0..40 {
+    for round in 0..15 {
         let faults = (0..random.below(12)).map(|_| match random.below(7) {
             0 => Fault::Item(random.below(3), 429, "x"),
             1 => Fault::Item(random.below(3), 503, "x"),

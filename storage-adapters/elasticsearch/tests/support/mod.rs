@@ -97,6 +97,13 @@ impl Engine {
         Some(found["elasticsearch"].as_str()?.to_owned())
     }
 
+    /// Whether it is OpenSearch.
+    pub fn is_opensearch(&self) -> bool {
+        let text = std::fs::read(self.dir.join("endpoints.json")).unwrap_or_default();
+        let found: Value = serde_json::from_slice(&text).unwrap_or_default();
+        found["documents_engine"] == "opensearch"
+    }
+
     /// Its address.
     pub fn address(&self) -> &str {
         &self.address
