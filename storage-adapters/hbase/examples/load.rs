@@ -19,6 +19,7 @@ const USERS: u64 = 20_000;
 
 type Failure = Box<dyn std::error::Error>;
 
+#[expect(clippy::disallowed_methods, reason = "the clock that the store is given")]
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn the_first_value_out_of_range_is_named() {
-        let cases: [(&str, fn(&mut HbaseConfig)); 8] = [
+        type Edit = fn(&mut HbaseConfig);
+        let cases: [(&str, Edit); 8] = [
             ("servers", |config| config.servers.clear()),
             ("servers", |config| config.servers = vec!["thrift".into()]),
             ("servers", |config| config.servers = vec!["thrift:0".into()]),

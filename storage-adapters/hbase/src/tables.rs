@@ -220,10 +220,11 @@ impl Wanted<'_> {
         format!("create '{}', {}{splits}", self.name, families.join(", "))
     }
 
-    /// The shell line that splits the table that is there.
+    /// The shell line that splits the table that is there, while it is small. A
+    /// split needs its region open, so that the next one waits.
     fn shell_split(&self) -> String {
         format!(
-            "(1..{}).each {{ |salt| split '{}', [salt].pack('C') }}",
+            "(1..{}).each {{ |salt| split '{}', [salt].pack('C'); sleep 5 }}",
             self.config.salt_buckets - 1,
             self.name
         )
@@ -303,7 +304,7 @@ mod tests {
         );
         assert_eq!(
             timeline.shell_split(),
-            "(1..2).each { |salt| split 'sluice.timeline', [salt].pack('C') }"
+            "(1..2).each { |salt| split 'sluice.timeline', [salt].pack('C'); sleep 5 }"
         );
         let create = users.shell_create();
         assert!(create.contains("NAME => 's'") && create.contains("NAME => 'p'"), "{create}");
@@ -316,7 +317,8 @@ mod tests {
         let [timeline, users] = wanted(&config);
         let right = timeline.families().remove(0);
         assert_eq!(timeline.check_family("t", Some(&right)), Ok(()));
-        let cases: [(&str, fn(&mut ColumnDescriptor)); 3] = [
+        type Edit = fn(&mut ColumnDescriptor);
+        let cases: [(&str, Edit); 3] = [
             ("VERSIONS => 1", |found| found.max_versions = Some(3)),
             ("TTL => 864000", |found| found.time_to_live = Some(60)),
             ("COMPRESSION => 'NONE'", |found| found.compression = Some("GZ".into())),

@@ -36,7 +36,8 @@ async fn a_table_that_differs_is_refused() {
     let ttl = format!("alter '{timeline}', {{NAME => 't', TTL => 691200}}");
     let gz = format!("alter '{timeline}', {{NAME => 't', COMPRESSION => 'GZ'}}");
     let salt = "layout=1 salt_buckets=4".to_owned();
-    let cases: [(&str, &str, fn(&mut HbaseConfig)); 3] = [
+    type Edit = fn(&mut HbaseConfig);
+    let cases: [(&str, &str, Edit); 3] = [
         (&ttl, "864000", |config| config.ttl_days = 7),
         (&gz, "'NONE'", |config| config.compression = Compression::Gz),
         (&salt, "salt_buckets=5", |config| config.salt_buckets = 5),

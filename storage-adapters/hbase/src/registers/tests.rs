@@ -8,12 +8,15 @@ use super::cache::{Cache, Change, Changes, FoundCell, Issued, Pins, Place};
 use super::value::{self, Field, Kind};
 use sluice_seams::Key;
 
+/// A row and a column.
+type At = (Vec<u8>, Vec<u8>);
+
 /// A table as HBase keeps it: the put of the largest timestamp is seen, unless a
 /// delete of the same or a larger one covers it.
 #[derive(Default)]
 struct Table {
-    puts: BTreeMap<(Vec<u8>, Vec<u8>), (i64, Vec<u8>)>,
-    deletes: BTreeMap<(Vec<u8>, Vec<u8>), i64>,
+    puts: BTreeMap<At, (i64, Vec<u8>)>,
+    deletes: BTreeMap<At, i64>,
 }
 
 enum Stage {

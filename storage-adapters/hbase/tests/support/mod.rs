@@ -105,6 +105,7 @@ pub fn prefix() -> String {
 }
 
 /// The system's clock.
+#[expect(clippy::disallowed_methods, reason = "the clock that stores are given")]
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the year 292 million")
