@@ -3,15 +3,32 @@
 use toml::{Table, Value};
 
 use super::{Failure, RoleArgs};
-use crate::config::{Config, Layers};
+use crate::config::{Config, Layers, SECRETS};
 
 /// Prints the effective config as TOML, each value followed by its origin.
 pub fn run(args: &RoleArgs) -> Result<(), Failure> {
     let loaded = Config::load(args).map_err(Failure::Usage)?;
-    let table = Table::try_from(&loaded.config)
+    let mut table = Table::try_from(&loaded.config)
         .map_err(|error| Failure::Failed(format!("config cannot be shown: {error}")))?;
+    redact(&mut table);
     print!("{}", render(&table, &loaded.layers));
     Ok(())
+}
+
+/// What the sections of the engines hold in plain text.
+fn redact(table: &mut Table) {
+    for (section, key) in SECRETS {
+        let value = table.get_mut(section).and_then(|section| section.get_mut(key));
+        if let Some(value) = value.filter(|value| value.as_str() != Some("")) {
+            *value = Value::String("***".to_owned());
+        }
+    }
+    let extra = table.get_mut("kafka").and_then(|kafka| kafka.get_mut("extra"));
+    for (key, value) in extra.and_then(Value::as_table_mut).into_iter().flatten() {
+        if key.contains("password") || key.contains("secret") {
+            *value = Value::String("***".to_owned());
+        }
+    }
 }
 
 /// Scalars before sections, so that the output is itself a valid config file.

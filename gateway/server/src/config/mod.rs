@@ -4,6 +4,7 @@
 //! then read into typed sections that refuse unknown keys. Nothing below the
 //! server reads the environment or a file.
 
+mod engines;
 mod layers;
 mod problem;
 mod secret;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+pub use engines::{DocumentsEngine, LogEngine, RowsEngine, SECRETS};
 pub use layers::{Layers, Origin};
 pub use sections::{Config, DocumentsSection, DrainSection, LogSection, RowsSection};
 

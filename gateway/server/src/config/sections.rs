@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sluice_admit::{AppConfig, AppsConfig, GlobalLimits};
 use sluice_append::CollectConfig;
+use sluice_elasticsearch::ElasticsearchConfig;
 use sluice_fanout::FanOutConfig;
+use sluice_hbase::HbaseConfig;
+use sluice_kafka::KafkaConfig;
 use sluice_query::QueryConfig;
 use sluice_remember::RememberConfig;
 use sluice_wire::WireConfig;
 
-use super::{ADMIN_LISTEN_DEFAULT, LISTEN_DEFAULT};
+use super::{ADMIN_LISTEN_DEFAULT, DocumentsEngine, LISTEN_DEFAULT, LogEngine, RowsEngine};
 use crate::logging::TelemetryConfig;
 
 const GIB: u64 = 1 << 30;
@@ -37,14 +40,20 @@ pub struct Config {
     pub remember: RememberConfig,
     /// The append step.
     pub append: CollectConfig,
-    /// The embedded event log.
+    /// The event log: its engine, and the embedded one.
     pub log: LogSection,
+    /// The event log in Kafka.
+    pub kafka: KafkaConfig,
     /// Fan out.
     pub fan_out: FanOutConfig,
-    /// The embedded document store.
+    /// The document store: its engine, and the embedded one.
     pub documents: DocumentsSection,
-    /// The embedded row store.
+    /// The document store in Elasticsearch or OpenSearch.
+    pub elasticsearch: ElasticsearchConfig,
+    /// The row store: its engine, and the embedded one.
     pub rows: RowsSection,
+    /// The row store in HBase.
+    pub hbase: HbaseConfig,
     /// The query API.
     pub query: QueryConfig,
     /// Shutting down.
@@ -59,6 +68,9 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
+    /// `embedded`: in the data directory; `kafka`: see `[kafka]`, the other keys
+    /// here are not used then.
+    pub engine: LogEngine,
     /// Partitions; fixed once the log exists. 1..=1024.
     pub partitions: u32,
     /// Bytes of one segment file; 1 MiB..=1 GiB.
@@ -81,6 +93,9 @@ pub struct LogSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DocumentsSection {
+    /// `embedded`: in the data directory; `elasticsearch`: see `[elasticsearch]`,
+    /// the other keys here are not used then.
+    pub engine: DocumentsEngine,
     /// Memory for a day's index being written, bytes; at least 16 MiB.
     pub writer_heap_bytes: usize,
     /// Days being written at the same time.
@@ -91,6 +106,9 @@ pub struct DocumentsSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RowsSection {
+    /// `embedded`: in the data directory; `hbase`: see `[hbase]`, the other keys
+    /// here are not used then.
+    pub engine: RowsEngine,
     /// Memory for blocks read back, bytes.
     pub cache_bytes: u64,
 }
@@ -129,6 +147,7 @@ impl Config {
         check("documents.open_writers_max", open, 1, 64);
         check("rows.cache_bytes", self.rows.cache_bytes, MIB, 64 * GIB);
         check("drain.deadline_ms", self.drain.deadline_ms, 100, 600_000);
+        problems.extend(self.engine_problems());
         problems.extend(self.apps().validate().err().into_iter().flatten());
         problems.extend(self.remember.check().err().map(|problem| format!("remember.{problem}")));
         problems.extend(self.append.check().err().map(|problem| format!("append.{problem}")));
@@ -148,9 +167,12 @@ impl Default for Config {
             remember: RememberConfig::default(),
             append: CollectConfig::default(),
             log: LogSection::default(),
+            kafka: KafkaConfig::default(),
             fan_out: FanOutConfig::default(),
             documents: DocumentsSection::default(),
+            elasticsearch: ElasticsearchConfig::default(),
             rows: RowsSection::default(),
+            hbase: HbaseConfig::default(),
             query: QueryConfig::default(),
             drain: DrainSection::default(),
             telemetry: TelemetryConfig::default(),
@@ -162,6 +184,7 @@ impl Default for Config {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
+            engine: LogEngine::default(),
             partitions: 4,
             segment_bytes_max: 64 * MIB,
             retention_ms: 7 * DAY_MS,
@@ -174,13 +197,17 @@ impl Default for LogSection {
 
 impl Default for DocumentsSection {
     fn default() -> Self {
-        Self { writer_heap_bytes: 32 << 20, open_writers_max: 4 }
+        Self {
+            engine: DocumentsEngine::default(),
+            writer_heap_bytes: 32 << 20,
+            open_writers_max: 4,
+        }
     }
 }
 
 impl Default for RowsSection {
     fn default() -> Self {
-        Self { cache_bytes: 64 * MIB }
+        Self { engine: RowsEngine::default(), cache_bytes: 64 * MIB }
     }
 }
 

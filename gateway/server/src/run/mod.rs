@@ -10,6 +10,7 @@ mod parts;
 mod progress;
 mod questions;
 mod reload;
+mod shared;
 mod signals;
 mod stores;
 

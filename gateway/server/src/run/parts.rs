@@ -68,11 +68,10 @@ impl Parts {
             false => None,
         };
         let metrics = Metrics::new(&registry);
-        let progress = match &fan_out {
-            Some(_) => None,
-            None => Some(Progress::watch(Arc::clone(&stores.logs.events), Arc::clone(&clock))),
-        };
-        let progress = progress.map(Arc::new);
+        // A collector answers nothing.
+        let others = role.query && (fan_out.is_none() || stores.logs.shares(&config));
+        let watch = || Progress::watch(Arc::clone(&stores.logs.events), Arc::clone(&clock));
+        let progress = others.then(watch).map(Arc::new);
         let mut parts = Self {
             role,
             config,

@@ -4,17 +4,21 @@
 
 use std::sync::Arc;
 
+use sluice_elasticsearch::ElasticsearchDocuments;
 use sluice_embedded::log::{EmbeddedLog, LogFigures};
+use sluice_hbase::HbaseRows;
+use sluice_kafka::KafkaLog;
 use sluice_query::{FindFirst, first_in};
 use sluice_seams::{
-    Assignment, DedupeIndex, DocumentStore, EventLog, RowStore, StaticAssignment, StoreError,
+    Assignment, DedupeIndex, DocumentStore, EventLog, First, RowStore, StaticAssignment, StoreError,
 };
 use sluice_telemetry::Clock;
 
 use super::Role;
 use super::embedded::Embedded;
 use super::hooks::Hooks;
-use crate::config::Config;
+use super::shared;
+use crate::config::{Config, DocumentsEngine, LogEngine, RowsEngine};
 
 /// The logs, opened.
 pub struct Logs {
@@ -26,6 +30,8 @@ pub struct Logs {
     pub(super) assignment: Arc<dyn Assignment>,
     /// Those in the data directory, for housekeeping; first that of events.
     embedded: Vec<EmbeddedLog>,
+    /// That of events, where it is in Kafka.
+    pub(super) kafka: Option<KafkaLog>,
 }
 
 /// What a role stands on, opened.
@@ -38,6 +44,10 @@ pub struct Stores {
     pub documents: Option<Arc<dyn DocumentStore>>,
     /// Rows, where the role writes or asks them.
     pub rows: Option<Arc<dyn RowStore>>,
+    /// The documents once more, where they are in Elasticsearch.
+    pub(super) elasticsearch: Option<ElasticsearchDocuments>,
+    /// The rows once more, where they are in HBase.
+    pub(super) hbase: Option<Arc<HbaseRows>>,
 }
 
 // === impl Stores ===
@@ -53,28 +63,96 @@ impl Stores {
         clock: &Arc<dyn Clock>,
         hooks: &Hooks,
     ) -> Result<Self, String> {
+        if let Some(why) = config.refuses(role) {
+            return Err(why);
+        }
+        std::fs::create_dir_all(&config.data_dir).map_err(|error| {
+            format!("cannot create the data directory {}: {error}", config.data_dir.display())
+        })?;
         let embedded = Embedded::new(config, Arc::clone(clock), hooks);
-        let dir = config.data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&dir).map_err(|error| {
-                format!("cannot create the data directory {}: {error}", dir.display())
-            })?;
-            let logs = embedded.logs()?;
-            let stores = role.fan_out || role.query;
-            let dedupe = stores.then(|| embedded.dedupe()).transpose()?;
-            let documents = stores.then(|| embedded.documents()).transpose()?;
-            let rows = stores.then(|| embedded.rows()).transpose()?;
-            Ok::<_, String>((logs, dedupe, documents, rows))
-        });
-        let opened = opened.await.map_err(|error| format!("opening the stores failed: {error}"))?;
-        let (logs, dedupe, documents, rows) = opened?;
-        let documents = documents.map(|documents| (hooks.documents)(documents));
-        Ok(Self { logs: Logs::embedded(logs, hooks), dedupe, documents, rows })
+        let logs = match config.log.engine {
+            LogEngine::Embedded => Logs::embedded(open(&embedded, Embedded::logs).await?, hooks),
+            LogEngine::Kafka => Logs::kafka(role, config, clock, hooks).await?,
+        };
+        let mut stores = Self {
+            logs,
+            dedupe: None,
+            documents: None,
+            rows: None,
+            elasticsearch: None,
+            hbase: None,
+        };
+        // In the data directory `D` is the only one who knows first copies.
+        if role.fan_out || (role.query && config.log.engine == LogEngine::Embedded) {
+            stores.dedupe = Some(open(&embedded, Embedded::dedupe).await?);
+        }
+        if role.fan_out || role.query {
+            stores.open_documents(config, clock, &embedded).await?;
+            stores.open_rows(config, clock, &embedded).await?;
+            stores.documents = stores.documents.map(|documents| (hooks.documents)(documents));
+        }
+        Ok(stores)
     }
 
-    /// Where first copies of events are known.
+    async fn open_documents(
+        &mut self,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        embedded: &Embedded,
+    ) -> Result<(), String> {
+        self.documents = Some(match config.documents.engine {
+            DocumentsEngine::Embedded => open(embedded, Embedded::documents).await?,
+            DocumentsEngine::Elasticsearch => {
+                let documents = shared::documents(config, clock).await?;
+                self.elasticsearch = Some(documents.clone());
+                Arc::new(documents)
+            }
+        });
+        Ok(())
+    }
+
+    async fn open_rows(
+        &mut self,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        embedded: &Embedded,
+    ) -> Result<(), String> {
+        self.rows = Some(match config.rows.engine {
+            RowsEngine::Embedded => open(embedded, Embedded::rows).await?,
+            RowsEngine::Hbase => {
+                let rows = Arc::new(shared::rows(config, clock).await?);
+                self.hbase = Some(Arc::clone(&rows));
+                rows
+            }
+        });
+        Ok(())
+    }
+
+    /// Where first copies of events are known: `D`, which knows them first, and
+    /// the documents, which know those that other workers brought in.
     pub(super) fn first(&self) -> Option<FindFirst> {
-        self.dedupe.clone().map(first_in)
+        let dedupe = self.dedupe.clone().map(first_in);
+        let documents = self.elasticsearch.clone();
+        if dedupe.is_none() && documents.is_none() {
+            return None;
+        }
+        Some(Arc::new(move |key| {
+            let (dedupe, documents) = (dedupe.clone(), documents.clone());
+            Box::pin(async move {
+                if let Some(dedupe) = dedupe
+                    && let Some(first) = dedupe(key).await?
+                {
+                    return Ok(Some(first));
+                }
+                let Some(documents) = documents else { return Ok(None) };
+                let found = documents.find(key).await?;
+                Ok(found.map(|found| First {
+                    position: found.position,
+                    day: found.day,
+                    fingerprint: found.fingerprint,
+                }))
+            })
+        }))
     }
 
     /// Closes them, the logs first: what the stores were not told stays there.
@@ -91,6 +169,16 @@ impl Stores {
     }
 }
 
+/// Opening what is in the data directory reads and repairs tails: it blocks.
+async fn open<T: Send + 'static>(
+    embedded: &Embedded,
+    work: fn(&Embedded) -> Result<T, String>,
+) -> Result<T, String> {
+    let embedded = embedded.clone();
+    let opened = tokio::task::spawn_blocking(move || work(&embedded)).await;
+    opened.map_err(|error| format!("opening the data directory failed: {error}"))?
+}
+
 // === impl Logs ===
 
 impl Logs {
@@ -98,7 +186,35 @@ impl Logs {
         let [events, dead_letters] = logs.clone();
         let events = (hooks.log)(Arc::new(events));
         let assignment = Arc::new(StaticAssignment::all(events.partitions()));
-        Self { events, dead_letters: Arc::new(dead_letters), assignment, embedded: logs.into() }
+        let dead_letters = Arc::new(dead_letters);
+        Self { events, dead_letters, assignment, embedded: logs.into(), kafka: None }
+    }
+
+    async fn kafka(
+        role: Role,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        hooks: &Hooks,
+    ) -> Result<Self, String> {
+        let copy = config.keeps_a_copy() && role.fan_out;
+        let kafka = if copy { shared::of_copy(config)? } else { config.kafka.clone() };
+        let [events, dead_letters] = shared::logs(&kafka, clock).await?;
+        let assignment: Arc<dyn Assignment> = match role.fan_out && !copy {
+            true => Arc::new(shared::assignment(&kafka)?),
+            false => Arc::new(StaticAssignment::all(kafka.partitions)),
+        };
+        Ok(Self {
+            events: (hooks.log)(Arc::new(events.clone())),
+            dead_letters: Arc::new(dead_letters),
+            assignment,
+            embedded: Vec::new(),
+            kafka: Some(events),
+        })
+    }
+
+    /// Whether other processes bring in a part of the partitions.
+    pub(super) fn shares(&self, config: &Config) -> bool {
+        self.kafka.is_some() && !config.keeps_a_copy()
     }
 
     /// Why the process must not go on; `None` where it may.
