@@ -76,7 +76,7 @@ export class Queue {
   }
 
   first(): Entry | undefined {
-    return this.shards.length ? this.shards[0].entries[0] : undefined;
+    return this.oldest();
   }
 
   /** Takes events out; how many were there. */
@@ -186,7 +186,7 @@ export class Queue {
   }
 
   private later(ms = PERSIST_MS): void {
-    if (this.timer === undefined) this.timer = setTimeout(() => this.persist(), ms);
+    if (this.timer === undefined) this.timer = setTimeout(() => attempt(() => this.persist()), ms);
   }
 
   private load(): void {

@@ -45,7 +45,7 @@ export class Remote {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.refresh(), REFRESH_MS + 1);
     if (this.timer && this.timer.unref) this.timer.unref();
-    if (!this.settled) setTimeout(() => this.settle(), FIRST_WAIT_MS);
+    if (!this.settled) setTimeout(() => attempt(() => this.settle()), FIRST_WAIT_MS);
     const headers: { [name: string]: string } = { Authorization: this.headers.Authorization };
     if (this.etag) headers["If-None-Match"] = this.etag;
     let over = false;
@@ -53,8 +53,8 @@ export class Remote {
     const done = (answer: Answer) => {
       if (over || this.stopped || era !== this.era) return;
       over = true;
-      if (answer.status === 200) this.take(json(answer.body), answer.header("etag") || "");
-      this.settle();
+      if (answer.status === 200) attempt(() => this.take(json(answer.body), answer.header("etag") || ""));
+      attempt(() => this.settle());
     };
     setTimeout(() => done(NO_ANSWER), this.timeoutMs);
     try {

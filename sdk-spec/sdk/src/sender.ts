@@ -55,7 +55,7 @@ export class Sender {
     if (this.timer !== undefined && this.timerDue <= due) return;
     clearTimeout(this.timer);
     this.timerDue = due;
-    this.timer = setTimeout(() => this.ring(due), wait);
+    this.timer = setTimeout(() => attempt(() => this.ring(due)), wait);
   }
 
   /** Sends all that waits, as soon as it is allowed; `done` when nothing waits. */
@@ -139,8 +139,9 @@ export class Sender {
       clearTimeout(guard);
       if (era !== this.era) return;
       this.busy = this.abort = undefined;
-      this.read(entries, dropped, answer);
-      this.poke();
+      // Nothing of ours may break into a callback of the host (SDK-EVENT-3).
+      attempt(() => this.read(entries, dropped, answer));
+      attempt(() => this.poke());
     };
     const guard = setTimeout(() => {
       if (this.abort && era === this.era) attempt(this.abort);

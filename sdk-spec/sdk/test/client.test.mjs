@@ -72,7 +72,7 @@ test("device survives restarts, user follows identify and ends with reset, super
     assert.equal(new Set(gateway.events().map((event) => event.session_id)).size, 3);
   }));
 
-test("what an app hands over cannot break anything", () =>
+test("what an app hands over cannot break anything, and is copied (SDK-EVENT-3, SDK-EVENT-4)", () =>
   withClient(async ({ open, gateway, problems }) => {
     const client = open();
     const cycle = { a: 1 };
@@ -141,12 +141,13 @@ test("without consent nothing is stored, sent or asked for; with it, from then o
 
 test("opt-out empties everything and holds over a restart; opt-in is a new device", () =>
   withClient(async ({ open, gateway, dir }) => {
-    gateway.answer = () => ({ status: 503, body: {} });
+    gateway.answer = () => ({ status: 503, headers: { "retry-after": "5" }, body: {} });
     const first = open();
     const device = first.state().device_id;
     first.identify("user-9");
     first.track("a");
     await until(() => gateway.batches.length > 0, "a try");
+    await sleep(50);
     first.optOut();
     const tries = gateway.requests.length;
     assert.equal(first.track("b"), undefined);

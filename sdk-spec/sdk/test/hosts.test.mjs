@@ -23,7 +23,7 @@ async function withHost(platform, run, options = {}) {
 }
 
 for (const platform of PLATFORMS) {
-  test(`${platform}: a visit gives each automatic event once`, () =>
+  test(`${platform}: a visit gives each automatic event once (SDK-AUTO-1, SDK-EVENT-1)`, () =>
     withHost(platform, async (host, gateway) => {
       start(host, gateway);
       const seen = [];
@@ -74,7 +74,7 @@ for (const platform of PLATFORMS) {
       assert.equal(batch.app_version, "1.2.3");
     }));
 
-  test(`${platform}: hidden and shown again, page views stay paired`, () =>
+  test(`${platform}: hidden and shown again, page views stay paired (SDK-AUTO-2)`, () =>
     withHost(platform, async (host, gateway) => {
       start(host, gateway);
       host.context.App({});
@@ -93,7 +93,7 @@ for (const platform of PLATFORMS) {
       ]);
     }));
 
-  test(`${platform}: a kill loses nothing that was stored; ids stay`, () => {
+  test(`${platform}: a kill loses nothing that was stored; ids stay; no key is too large (SDK-PERSIST-4, SDK-LIMIT-1)`, () => {
     const disk = storage();
     return withHost(platform, async (host, gateway) => {
       gateway.answer = () => ({ status: 503, headers: { "retry-after": "60" }, body: {} });
@@ -125,7 +125,7 @@ for (const platform of PLATFORMS) {
   });
 }
 
-test("wx: the app's own requests are measured, ours are not, callbacks are the app's", () =>
+test("wx: the app's own requests are measured without their query, ours are not, callbacks are the app's (SDK-HOST-2, SDK-HOST-4, SDK-PRIVACY-4)", () =>
   withHost("wx", async (host, gateway) => {
     start(host, gateway);
     const other = await serve({ answer: () => ({ status: 404, body: {} }) });
@@ -143,7 +143,7 @@ test("wx: the app's own requests are measured, ours are not, callbacks are the a
     assert.equal(broken.status, 0);
   }));
 
-test("wx: an app that throws still throws, and its page is still viewed", () =>
+test("wx: an app that throws still throws, and its page is still viewed (SDK-HOST-2)", () =>
   withHost("wx", async (host, gateway) => {
     start(host, gateway);
     host.context.App({});
@@ -168,6 +168,16 @@ test("wx: pages made by Component (UniApp, Taro) are viewed, components in pages
     assert.equal(gateway.events().find((event) => event.name === "page_view").page.path, "pages/uni");
   }));
 
+test("wx: a batch that empties the first of several keys does not stop the rest", () =>
+  withHost("wx", async (host, gateway) => {
+    gateway.config.flush_interval_ms = 300;
+    start(host, gateway, { auto: false });
+    const text = Object.fromEntries(Array.from({ length: 6 }, (_, i) => [`t${i}`, "x".repeat(8000)]));
+    for (let n = 0; n < 40; n += 1) assert.ok(host.sluice.track("n", { n, ...text }));
+    await until(() => gateway.seen.size === 40, "all events");
+    assert.ok(gateway.batches.length >= 2);
+  }));
+
 test("wx: share hooks are not added to pages without them", () =>
   withHost("wx", async (host, gateway) => {
     start(host, gateway);
@@ -190,3 +200,41 @@ test("wx: the queue is written before anything is sent when hidden", () => {
     assert.equal(stored, true);
   }, { disk });
 });
+
+test("wx: a queue of thousands does not make events dearer (SDK-HOST-1)", () => {
+  const disk = storage();
+  return withHost("wx", async (host, gateway) => {
+    gateway.answer = () => ({ status: 503, body: {} });
+    let written = 0;
+    const set = host.api.setStorageSync;
+    host.api.setStorageSync = (key, value) => { written += 1; return set(key, value); };
+    start(host, gateway, { auto: false });
+    for (let n = 0; n < 4000; n += 1) host.sluice.track("n", { n, text: "x".repeat(300) });
+    assert.ok(written < 10, `${written} writes while 4,000 events were made`);
+    await sleep(700);
+    assert.ok([...disk.values.keys()].filter((key) => /q\.\d/.test(key)).length > 5, "the queue is in several keys");
+    written = 0;
+    host.sluice.track("one");
+    await sleep(700);
+    assert.ok(written <= 3, `${written} writes for one more event`);
+  }, { disk });
+});
+
+test("wx: only the gateway is spoken to, and a device is a random id (SDK-PRIVACY-5, SDK-ID-5)", () =>
+  withHost("wx", async (host, gateway) => {
+    const urls = new Set();
+    const request = host.api.request;
+    host.api.request = (options) => { urls.add(new URL(options.url).origin); return request(options); };
+    start(host, gateway);
+    host.context.App({});
+    host.launch();
+    host.hide();
+    await until(() => gateway.names().includes("app_hide"), "app_hide");
+    assert.deepEqual([...urls], [gateway.url]);
+    const [{ device_id }] = gateway.events();
+    assert.match(device_id, UUID7);
+    const again = createHost("wx");
+    start(again, gateway, { auto: false });
+    assert.notEqual(again.sluice.state().device_id, device_id);
+    again.kill();
+  }));
