@@ -128,10 +128,14 @@ fn functions_stay_short() {
 #[test]
 fn nothing_is_left_over() {
     let words = ["TODO", "FIXME", "todo!(", "unimplemented!(", "#[ignore", "dbg!("];
+    // What needs a real engine is run by `-- --ignored`, and fails where there is none.
+    let engines = "#[ignore = \"real engine: started by storage-adapters/services/services;";
     let mut wrong = Vec::new();
     for (path, text) in sources().into_iter().filter(|(path, _)| !path.ends_with("tidy.rs")) {
         for (number, line) in text.lines().enumerate() {
-            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+            let line = line.trim_start();
+            let left = |word: &&&str| line.contains(**word) && !line.starts_with(engines);
+            if let Some(word) = words.iter().find(left) {
                 wrong.push(format!("{}:{}: {word}", path.display(), number + 1));
             }
         }
