@@ -50,6 +50,7 @@ EOF
         cat <<EOF
 -Djava.net.preferIPv4Stack=true
 -Djava.io.tmpdir=$home/tmp
+-Duser.home=$home/tmp
 -XX:+UseG1GC
 -XX:+ExitOnOutOfMemoryError
 -XX:ErrorFile=$home/logs/hs_err.log

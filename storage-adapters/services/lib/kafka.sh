@@ -4,13 +4,18 @@
 kafka_config() {
     local home=$DIR/kafka
     mkdir -p "$home"
+    # Not one of the server's own: whoever makes faults listens there.
+    ports_choose kafka-proxy
     write_atomic "$home/server.properties" <<EOF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$(port_of kafka-controller)
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$(port_of kafka),CONTROLLER://127.0.0.1:$(port_of kafka-controller)
-advertised.listeners=PLAINTEXT://127.0.0.1:$(port_of kafka)
+listeners=PLAINTEXT://127.0.0.1:$(port_of kafka),PROXY://127.0.0.1:$(port_of kafka-behind-proxy),CONTROLLER://127.0.0.1:$(port_of kafka-controller)
+# Clients of PROXY are sent on to a proxy's port: tests put faults there.
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port_of kafka),PROXY://127.0.0.1:$(port_of kafka-proxy)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 log.dirs=$home/data
 # Sluice makes its topics itself, with the partitions it wants.
 auto.create.topics.enable=false

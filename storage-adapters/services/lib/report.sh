@@ -57,7 +57,10 @@ write_endpoints() {
         printf '{'
         for name in $names; do
             case $name in
-                kafka) printf '%s"kafka":"%s"' "$comma" "$(address_of kafka)" ;;
+                kafka)
+                    printf '%s"kafka":"%s","kafka_proxy":"127.0.0.1:%s","kafka_behind_proxy":"127.0.0.1:%s"' \
+                        "$comma" "$(address_of kafka)" "$(port_of kafka-proxy)" "$(port_of kafka-behind-proxy)"
+                    ;;
                 elasticsearch | opensearch)
                     printf '%s"elasticsearch":"%s","documents_engine":"%s"' "$comma" "$(address_of "$name")" "$name"
                     ;;

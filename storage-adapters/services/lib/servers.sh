@@ -29,7 +29,7 @@ engine_of() {
 # Prints the port keys of NAME; the first is where it is asked.
 port_keys() {
     case $1 in
-        kafka) say kafka kafka-controller ;;
+        kafka) say kafka kafka-controller kafka-behind-proxy ;;
         elasticsearch | opensearch) say "$1" "$1-transport" ;;
         hmaster) say hmaster zookeeper ;;
         *) say "$1" ;;
