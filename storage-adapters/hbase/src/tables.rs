@@ -32,7 +32,8 @@ const LAYOUT_COLUMN: &[u8] = b"s:layout";
 const NO_TTL: i32 = i32::MAX;
 
 /// How often a table that is being made by someone else is looked for.
-const LOOKS_MAX: u32 = 50;
+const LOOKS_MAX: u32 = 60;
+const LOOK_AGAIN: Duration = Duration::from_millis(150);
 
 /// Names of the tables, as the wire wants them.
 #[derive(Debug, Clone)]
@@ -100,30 +101,37 @@ impl Wanted<'_> {
     /// `Ok(Err(…))`: the table is not as wanted.
     fn prepare(&self, connection: &mut Connection) -> Result<Result<(), String>, Fault> {
         let name = self.name.as_bytes();
-        let mut made = false;
+        let (mut made, mut disabled) = (false, false);
         for _ in 0..LOOKS_MAX {
             let tables = connection.ask(|client| client.get_table_names())?;
             if tables.iter().any(|table| table == name) {
-                if let Err(detail) = self.check(connection)? {
-                    return Ok(Err(detail));
+                disabled = !connection.ask(|client| client.is_table_enabled(name.to_vec()))?;
+                if !disabled {
+                    if let Err(detail) = self.check(connection)? {
+                        return Ok(Err(detail));
+                    }
+                    self.check_regions(connection, made)?;
+                    return Ok(Ok(()));
                 }
-                self.check_regions(connection, made)?;
-                return Ok(Ok(()));
-            }
-            match connection.ask(|client| client.create_table(name.to_vec(), self.families())) {
-                Ok(()) => made = true,
-                // Somebody else makes it; it is not listed before it is whole.
-                Err(Fault::Exists) => std::thread::sleep(Duration::from_millis(200)),
-                Err(Fault::Passing(detail)) if detail.contains("TableExistsException") => {
-                    std::thread::sleep(Duration::from_millis(200));
+            } else {
+                match connection.ask(|client| client.create_table(name.to_vec(), self.families())) {
+                    Ok(()) => made = true,
+                    Err(Fault::Exists) => {}
+                    Err(Fault::Passing(detail)) if detail.contains("TableExistsException") => {}
+                    Err(fault) => return Err(fault),
                 }
-                Err(fault) => return Err(fault),
             }
+            // Somebody else makes it: it is not listed, or not enabled, before it is whole.
+            std::thread::sleep(LOOK_AGAIN);
         }
-        Err(Fault::Passing(format!(
-            "the table {} is made by somebody else and not ready",
-            self.name
-        )))
+        let name = &self.name;
+        match disabled {
+            true => Ok(Err(format!(
+                "table {name}: it is disabled, an enabled one is wanted; in the HBase shell: \
+                 enable '{name}'"
+            ))),
+            false => Err(Fault::Passing(format!("table {name} is not ready yet"))),
+        }
     }
 
     fn families(&self) -> Vec<ColumnDescriptor> {
@@ -143,13 +151,6 @@ impl Wanted<'_> {
 
     fn check(&self, connection: &mut Connection) -> Result<Result<(), String>, Fault> {
         let name = self.name.as_bytes();
-        if !connection.ask(|client| client.is_table_enabled(name.to_vec()))? {
-            return Ok(Err(format!(
-                "table {0}: it is disabled, an enabled one is wanted; in the HBase shell: \
-                 enable '{0}'",
-                self.name
-            )));
-        }
         let found = connection.ask(|client| client.get_column_descriptors(name.to_vec()))?;
         for family in self.families {
             let column = found.get(format!("{family}:").as_bytes());

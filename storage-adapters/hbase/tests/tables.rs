@@ -3,10 +3,13 @@
 
 mod support;
 
+use hbase_thrift::hbase::{HbaseSyncClient, THbaseSyncClient};
 use sluice_hbase::{Compression, HbaseConfig, HbaseRows};
 use sluice_seams::contract::sample::{document, filed_under, page_view, properties};
 
 use sluice_seams::{Day, RowStore, RowWrite, StoreError};
+use thrift::protocol::{TBinaryInputProtocol, TBinaryOutputProtocol};
+use thrift::transport::{TBufferedReadTransport, TBufferedWriteTransport};
 
 fn config() -> HbaseConfig {
     support::config(&support::Services::shared().servers, support::prefix())
@@ -16,7 +19,7 @@ fn config() -> HbaseConfig {
 #[ignore = "real engine: started by storage-adapters/services/services; run with -- --ignored"]
 async fn many_may_start_at_once() {
     let config = config();
-    let opens = (0..6).map(|_| {
+    let opens = (0..8).map(|_| {
         let config = config.clone();
         std::thread::spawn(move || support::open(&config))
     });
@@ -82,6 +85,24 @@ async fn no_server_is_a_passing_error() {
     let config = support::config(std::slice::from_ref(&server), "t.".into());
     let error = HbaseRows::open(config, support::deps()).await.err().expect("nobody is there");
     assert!(matches!(&error, StoreError::Retry { detail, .. } if detail.contains(&server)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "real engine: started by storage-adapters/services/services; run with -- --ignored"]
+async fn a_disabled_table_is_refused() {
+    let config = config();
+    drop(support::open(&config));
+    let users = format!("{}users", config.table_prefix);
+    let stream = std::net::TcpStream::connect(&config.servers[0]).expect("the server is there");
+    let writing = TBufferedWriteTransport::new(stream.try_clone().expect("clone"));
+    let reading = TBinaryInputProtocol::new(TBufferedReadTransport::new(stream), true);
+    let mut client = HbaseSyncClient::new(reading, TBinaryOutputProtocol::new(writing, true));
+    client.disable_table(users.clone().into_bytes()).expect("the table is there");
+    let error = HbaseRows::open(config.clone(), support::deps()).await.err().expect("disabled");
+    let line = format!("enable '{users}'");
+    assert!(matches!(&error, StoreError::Refused(detail) if detail.contains(&line)), "{error}");
+    client.enable_table(users.into_bytes()).expect("the table is there");
+    drop(support::open(&config));
 }
 
 /// What is too large is named; its neighbours are kept.
