@@ -93,6 +93,7 @@ export class Mock {
 
   answer(post, rule, request, response) {
     if (response.destroyed) return undefined;
+    post.replied = performance.now();
     const events = post.batch?.events ?? [];
     const headers = hold(post, rule);
     const alone = rule.alone_413 && events.some((event) => event.name === rule.alone_413);

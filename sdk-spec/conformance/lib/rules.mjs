@@ -12,7 +12,7 @@ const CLOSE_MS = 250;
 /** Between the stamp and the arrival, on a busy machine. */
 const CLOCK_MS = 4000;
 
-/** `run`: posts, others, kills (times), clock (offsets by time). */
+/** `run`: posts, kills (times), key, offsetsAt (what the device's clock was off by, about then). */
 export function judge(run) {
   return [batches, events, identity, alone, waits, final, halves, clocks].flatMap((rule) => [...rule(run)]);
 }
@@ -128,7 +128,7 @@ function* waits({ posts, kills }) {
   for (const [i, post] of posts.entries()) {
     const next = posts[i + 1];
     if (!post.hold || !post.delivered || !next || killedBetween(kills, post.at, next.at)) continue;
-    const waited = next.at - post.finished;
+    const waited = next.at - post.replied;
     if (waited < post.hold - SLACK_MS) {
       yield ["SDK-RETRY-4", `request ${i + 2} came ${Math.round(waited)} ms after a reply that asked for ${Math.round(post.hold)}`];
     }
@@ -169,10 +169,11 @@ function* halves({ posts, kills }) {
 }
 
 /** `sent_at` is of the device's clock at each try. */
-function* clocks({ posts, offsetAt }) {
+function* clocks({ posts, offsetsAt }) {
   for (const [i, post] of posts.entries()) {
     if (!post.batch) continue;
-    const off = post.batch.sent_at - (post.wall + offsetAt(post.at));
+    const offs = offsetsAt(post.at).map((offset) => post.batch.sent_at - (post.wall + offset));
+    const off = offs.sort((a, b) => Math.abs(a) - Math.abs(b))[0];
     if (!(Math.abs(off) < CLOCK_MS)) yield ["SDK-TIME-2", `request ${i + 1}: sent_at is ${post.batch.sent_at}, ${off} ms off the device's clock`];
   }
 }
