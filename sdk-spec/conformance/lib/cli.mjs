@@ -113,7 +113,8 @@ async function clauses(args) {
   return clausesReport(SPEC, values["cited-in"]);
 }
 
-function save(file, value) {
+/** Writes a run for `matrix`. */
+export function save(file, value) {
   if (!file) return;
   fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
   fs.writeFileSync(file, `${JSON.stringify(value, null, 1)}\n`);

@@ -9,7 +9,7 @@ import path from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { runAll } from "../lib/cli.mjs";
+import { runAll, save } from "../lib/cli.mjs";
 import { Target } from "../lib/gateway.mjs";
 import { startGateway, stopGateway } from "../lib/process.mjs";
 import { scenarios } from "../lib/scenario.mjs";
@@ -57,6 +57,7 @@ test("it goes through the scenarios as the page says", async () => {
     return { ...one, steps: one.steps.map((step) => (step.wait ? { wait: { within_ms: 6000, ...step.wait } } : step)) };
   });
   const results = await runAll(all, ["python3", path.join(HERE, "../adapters/python.py")], 10);
+  save(path.join(HERE, "../results/python.json"), { kind: "sdk", subject: "python 60 lines", results });
   const failed = results.filter((result) => result.verdict === "failed");
   assert.deepEqual(failed.map((result) => result.scenario), told, JSON.stringify(failed, null, 1));
 });

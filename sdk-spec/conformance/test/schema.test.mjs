@@ -40,7 +40,8 @@ function inflate({ headers, body }) {
   return body;
 }
 
-const vectors = fs.readdirSync(path.join(SPEC, "vectors/native")).filter((name) => name.endsWith(".http"));
+// Those in JSON: the schemas say nothing of protobuf.
+const vectors = fs.readdirSync(path.join(SPEC, "vectors/native")).filter((name) => /^(?!.*protobuf).*\.http$/.test(name));
 
 test("every vector's reply is one that the schema knows", () => {
   for (const folder of ["native", "sensors"]) {
@@ -54,10 +55,9 @@ test("every vector's reply is one that the schema knows", () => {
 });
 
 for (const name of vectors) {
-  test(`vectors/native/${name}: the schema takes the events that the gateway takes`, (t) => {
+  test(`vectors/native/${name}: the schema takes the events that the gateway takes`, () => {
     const sent = request(fs.readFileSync(path.join(SPEC, "vectors/native", name)));
     const expected = JSON.parse(read(`vectors/native/${name.replace(".http", ".json")}`));
-    if (/protobuf/.test(sent.headers["content-type"])) return t.skip("not JSON");
     let body;
     try {
       body = JSON.parse(inflate(sent).toString());
