@@ -17,7 +17,7 @@ const BATCHES_AFTER: u64 = 3;
 /// Between a client's batches: enough load, few enough events.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Longest that a batch may be wanted again and again.
-const DELIVER_MAX: Duration = Duration::from_secs(60);
+const DELIVER_MAX: Duration = Duration::from_secs(150);
 
 /// Clients at work.
 pub struct Crowd {
@@ -38,6 +38,11 @@ pub fn now_ms() -> i64 {
 impl Crowd {
     /// Sets `size` clients to work on a gateway; ids begin with `prefix`.
     pub fn start(sender: &Sender, http: &str, prefix: &str, size: u64) -> Self {
+        Self::paced(sender, http, prefix, size, PAUSE)
+    }
+
+    /// The same with a pause of one's own between a client's batches.
+    pub fn paced(sender: &Sender, http: &str, prefix: &str, size: u64, pause: Duration) -> Self {
         let http = Arc::new(Mutex::new(http.to_owned()));
         let finishing = Arc::new(AtomicBool::new(false));
         let clients = (0..size)
@@ -47,7 +52,7 @@ impl Crowd {
                     prefix.bytes().fold(number, |seed, b| seed.wrapping_mul(31) + u64::from(b));
                 let population = Population::new(seed, &prefix, 200, 20);
                 let shared = (sender.clone(), Arc::clone(&http), Arc::clone(&finishing));
-                tokio::spawn(client(shared.0, shared.1, shared.2, population, seed))
+                tokio::spawn(client(shared.0, shared.1, shared.2, population, seed, pause))
             })
             .collect();
         Self { http, finishing, clients }
@@ -75,6 +80,7 @@ async fn client(
     finishing: Arc<AtomicBool>,
     mut population: Population,
     seed: u64,
+    pause: Duration,
 ) -> Result<(), String> {
     let mut random = Random::new(seed);
     let mut after = 0;
@@ -87,7 +93,7 @@ async fn client(
             // A retry whose first answer was lost on the way.
             sender.deliver(address, &events, now_ms, DELIVER_MAX).await?;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
     Ok(())
 }

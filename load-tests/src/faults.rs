@@ -153,6 +153,10 @@ impl EventLog for FaultyLog {
         self.0.bounds(partition)
     }
 
+    fn bounds_at_ms(&self, now_ms: i64) -> i64 {
+        self.0.bounds_at_ms(now_ms)
+    }
+
     fn offset_at(&self, partition: u32, time_ms: i64) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.0.offset_at(partition, time_ms)
     }

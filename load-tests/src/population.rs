@@ -127,6 +127,11 @@ impl Sent {
         self.user.as_deref().unwrap_or(&self.device)
     }
 
+    /// What its id begins with: who sent it.
+    pub fn crowd(&self) -> &str {
+        self.id.split('-').next().unwrap_or_default()
+    }
+
     /// The event on the wire, about 450 bytes; `properties.eid` repeats the id so
     /// that answers can be grouped by it.
     pub fn json(&self) -> Value {
@@ -136,7 +141,7 @@ impl Sent {
             "session_id": format!("s-{}", self.device), "scene": "1001",
             "page": { "path": self.page, "query": "from=list", "title": "商品详情" },
             "properties": {
-                "eid": self.id, "sku": self.sku.to_string(), "price": 12.5, "vip": self.sku.is_multiple_of(2),
+                "eid": self.id, "crowd": self.crowd(), "sku": self.sku.to_string(), "price": 12.5, "vip": self.sku.is_multiple_of(2),
                 "tags": ["a", "中文"], "position": self.sku % 17, "list": "recommend",
                 "campaign": "double-eleven", "ab": { "home": "B", "detail": "control" },
             },

@@ -1,6 +1,6 @@
 //! Clients that retry as an SDK does, and keep book of what was acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub struct Book {
     pub accepted: HashMap<String, u32>,
     /// Ids reported as duplicate at least once.
     pub duplicate: HashMap<String, u32>,
+    /// Replies by status; those that never came under `no reply`.
+    pub told: BTreeMap<String, u64>,
 }
 
 /// A client population's shared state.
@@ -69,8 +71,15 @@ impl Sender {
         }
         let request = self.client.post(format!("{http}/v1/events"));
         let request = request.bearer_auth("demo-write-key").body(body(events, sent_at_ms));
-        let response = request.send().await.map_err(|error| error.to_string())?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                *self.book.lock().told.entry("no reply".to_owned()).or_default() += 1;
+                return Err(error.to_string());
+            }
+        };
         let status = response.status().as_u16();
+        *self.book.lock().told.entry(status.to_string()).or_default() += 1;
         let text = response.text().await.map_err(|error| error.to_string())?;
         if status != 200 {
             return Err(format!("{status}: {text}"));

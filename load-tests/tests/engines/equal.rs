@@ -1,0 +1,1 @@
+//! The same events, the same answers: embedded and real engines.

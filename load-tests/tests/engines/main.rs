@@ -1,0 +1,15 @@
+//! Whole gateways on the real engines: Kafka, Elasticsearch, HBase.
+//!
+//! ```text
+//! crowds ──► collect ×2 ──► Kafka ──► fan-out ×n ──► Elasticsearch, HBase ──► query
+//! ```
+//!
+//! Every role is a process of its own; a proxy stands before every engine. The
+//! oracle is told only what clients sent and what they were told.
+
+mod cluster;
+mod equal;
+mod faults;
+mod lies;
+mod oracle;
+mod roles;
