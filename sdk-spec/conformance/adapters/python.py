@@ -20,12 +20,12 @@ def init(url, key, dir, options):
 
 
 COMMANDS = {
-    "hello": lambda: {"name": "python 60 lines", "capabilities": ["restart"]},
+    "hello": lambda: {"name": "python 50 lines", "capabilities": ["restart"]},
     "init": init,
     "track": lambda name, properties: {"event_id": sdk.track(name, properties)},
-    "flush": lambda: sdk.wake.set(),
+    "flush": lambda: None,
     "show": lambda: None,
-    "hide": lambda: sdk.wake.set(),
+    "hide": lambda: None,
 }
 
 for line in sys.stdin:
