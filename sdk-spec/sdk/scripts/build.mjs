@@ -17,8 +17,8 @@ fs.rmSync(`${root}dist`, { recursive: true, force: true });
 const mini = { ...common, entryPoints: ["src/index.ts"], platform: "neutral", target: "es2015", minify: true };
 const node = { ...common, entryPoints: ["src/node.ts"], platform: "node", target: "node18" };
 await Promise.all([
-  build({ ...mini, format: "cjs", outfile: "dist/sluice-mp.cjs.js" }),
-  build({ ...mini, format: "esm", outfile: "dist/sluice-mp.esm.js" }),
+  build({ ...mini, format: "cjs", outfile: "dist/index.js" }),
+  build({ ...mini, format: "esm", outfile: "dist/index.mjs" }),
   build({ ...node, format: "esm", outfile: "dist/node.mjs" }),
   build({ ...node, format: "cjs", outfile: "dist/node.cjs" }),
 ]);

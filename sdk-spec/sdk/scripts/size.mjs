@@ -5,7 +5,7 @@ import zlib from "node:zlib";
 
 const BYTES_MAX = 15_000;
 let failed = 0;
-for (const name of ["sluice-mp.cjs.js", "sluice-mp.esm.js"]) {
+for (const name of ["index.js", "index.mjs"]) {
   const text = fs.readFileSync(new URL(`../dist/${name}`, import.meta.url));
   const bytes = zlib.gzipSync(text, { level: 9 }).length;
   const fits = bytes < BYTES_MAX;

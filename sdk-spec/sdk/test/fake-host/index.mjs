@@ -6,7 +6,7 @@ import fs from "node:fs";
 import http from "node:http";
 import vm from "node:vm";
 
-const BUNDLE = new URL("../../dist/sluice-mp.cjs.js", import.meta.url);
+const BUNDLE = new URL("../../dist/index.js", import.meta.url);
 
 /**
  * How hosts differ. `objects`: storage calls take one object, a refused write
