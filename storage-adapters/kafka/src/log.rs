@@ -30,6 +30,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const READ_WITHIN: Duration = Duration::from_secs(20);
 /// A reader that failed tries again after this.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Between two failures of a reader: it reports each once and reconnects by itself.
+const BREATH: Duration = Duration::from_millis(10);
 /// Longest wait for the last reports when the log closes.
 const FLUSH_WITHIN: Duration = Duration::from_secs(30);
 
@@ -112,10 +114,19 @@ impl KafkaLog {
 }
 
 async fn keep_asking(inner: Arc<Inner>) {
+    let mut failures = 0u32;
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        if let Err(error) = blocking(&inner, |inner| inner.ask_bounds()).await {
-            tracing::warn!(topic = inner.topic.name, %error, "the brokers do not tell the log's end");
+        match blocking(&inner, |inner| inner.ask_bounds()).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                // Readiness tells it all the time; the log now and then.
+                if failures.is_power_of_two() {
+                    let topic = &inner.topic.name;
+                    tracing::warn!(topic, failures, %error, "the brokers do not tell the log's end");
+                }
+            }
         }
         inner.readers.tidy();
     }
@@ -167,6 +178,7 @@ impl Inner {
         let opened = self.readers.at(partition, from);
         let mut cursor = opened.map_err(|error| store_error("a reader", &error))?;
         let deadline = tokio::time::Instant::now() + READ_WITHIN;
+        let mut last = String::new();
         loop {
             let waited = tokio::time::timeout_at(deadline, cursor.wait()).await;
             match waited {
@@ -188,14 +200,23 @@ impl Inner {
                     if cursor.next >= end {
                         return Ok(Vec::new());
                     }
+                    if cursor.next >= first {
+                        // The broker has forgotten what it had: no hot loop.
+                        tokio::time::sleep(AGAIN).await;
+                    }
                     let place = cursor.next.max(first);
                     cursor.place(place).map_err(|error| store_error("a reader", &error))?;
                 }
-                Ok(Waited::Failed(error)) => return Err(store_error("reading", &error)),
+                Ok(Waited::Failed(error)) => match store_error("reading", &error) {
+                    // It reconnects by itself. A reader that stood still while the
+                    // brokers were away meets every failure since, one by one.
+                    StoreError::Retry { detail, .. } => last = detail,
+                    error => return Err(error),
+                },
                 Err(_) => {
                     let detail = format!(
                         "kafka: no record of partition {partition} from {from} on within \
-                         {READ_WITHIN:?}"
+                         {READ_WITHIN:?}; {last}"
                     );
                     return Err(StoreError::retry(AGAIN, detail));
                 }
@@ -232,7 +253,7 @@ impl Inner {
                 }
                 Waited::Failed(error) => {
                     tracing::debug!(partition, %error, "reading failed; trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(BREATH).await;
                 }
             }
         }
