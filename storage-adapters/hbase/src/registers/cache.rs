@@ -101,6 +101,7 @@ struct State {
 /// The cache of one writer.
 pub(crate) struct Cache {
     bytes_max: usize,
+    others_kept: usize,
     state: Mutex<State>,
 }
 
@@ -118,7 +119,13 @@ impl Cache {
     /// An empty cache of a writer whose id nobody else has.
     pub(crate) fn new(writer: u64, bytes_max: usize) -> Self {
         let state = State { entries: Map::default(), bytes: 0, clock_ms: 0, writer };
-        Self { bytes_max, state: Mutex::new(state) }
+        Self { bytes_max, others_kept: OTHERS_KEPT, state: Mutex::new(state) }
+    }
+
+    /// Deletes every cell of others that it may.
+    #[cfg(test)]
+    pub(crate) fn keeping_no_others(self) -> Self {
+        Self { others_kept: 0, ..self }
     }
 
     /// Bytes held, about.
@@ -178,9 +185,9 @@ impl Cache {
                 };
                 grown += more;
                 let register = entry.registers.get_mut(&field);
-                if let Some(register) = register.filter(|own| own.others.len() > OTHERS_KEPT) {
+                if let Some(register) = register.filter(|own| own.others.len() > self.others_kept) {
                     let others = std::mem::take(&mut register.others).into_iter();
-                    let stale = others.filter(|cell| cell.is_under(&value, writer));
+                    let stale = others.filter(|cell| cell.is_under(&value));
                     issued.stale.extend(stale.map(|cell| (place.clone(), cell)));
                 }
                 let place = place.clone();
@@ -316,11 +323,10 @@ impl Register {
 // === impl FoundCell ===
 
 impl FoundCell {
-    /// Whether an own durable cell of this value makes this one needless. Of two
-    /// equal cells the larger writer's stays, so that never both go.
-    fn is_under(&self, value: &[u8], own: Writer) -> bool {
-        let kind = self.field.kind;
-        kind.holds(value, &self.value) && (self.value != value || own > self.writer)
+    /// Whether an own durable cell of this value makes this one needless: one that
+    /// holds strictly more, so that no two writers delete each other's.
+    fn is_under(&self, value: &[u8]) -> bool {
+        self.field.kind.holds(value, &self.value) && self.value != value
     }
 }
 

@@ -19,8 +19,8 @@
 //!   what is still on its way or was given up, so that two calls at once do not
 //!   undo each other and a cell never loses what somebody has seen in it.
 //! * A write is left out only where the join known to be *durable* holds it.
-//! * Cells of others are deleted once an own, durable cell holds strictly more
-//!   (or the same and a larger id), at the very timestamp that was read: what
+//! * Cells of others are deleted once an own, durable cell holds strictly more,
+//!   at the very timestamp that was read: what
 //!   their writer puts later stays. So no value is ever lost, and cells of
 //!   writers that are gone do not gather.
 

@@ -46,6 +46,10 @@ struct World {
     acknowledged: Vec<(Place, Field, Vec<u8>)>,
     now_ms: i64,
     deleted: u64,
+    /// Of how many calls one is given up; how many times and rows there are.
+    loss: u64,
+    times: u64,
+    rows: u64,
 }
 
 // === impl Random ===
@@ -99,9 +103,11 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         // Some forget all that nobody works on, some a little, some nothing.
-        let mut bytes_max = || [0, 600, 1_200, 1 << 20][random.below(4) as usize];
-        let cache = |id: u64| Arc::new(Cache::new(id << 32, bytes_max()));
-        let writers = (0..6).map(cache).collect();
+        let mut bytes_max = || [0, 300, 600, 1_200, 1 << 20][random.below(5) as usize];
+        let cache = |id: u64| Arc::new(Cache::new(id << 32, bytes_max()).keeping_no_others());
+        let writers = (0..4).map(cache).collect();
+        let (loss, times) = (2 + random.below(4), 3 + random.below(40));
+        let rows = 1 + random.below(2);
         Self {
             random,
             table: Table::default(),
@@ -112,6 +118,9 @@ impl World {
             acknowledged: Vec::new(),
             now_ms: 0,
             deleted: 0,
+            loss,
+            times,
+            rows,
         }
     }
 
@@ -125,8 +134,8 @@ impl World {
     }
 
     fn any_change(&mut self) -> (Place, Field, Vec<u8>) {
-        let row = vec![self.random.below(2) as u8];
-        let time_ms = self.random.below(40) as i64 - 20;
+        let row = vec![self.random.below(self.rows) as u8];
+        let time_ms = self.random.below(self.times) as i64 - 20;
         match self.random.below(3) {
             0 => (Place { row, profile: false }, Field::span(), value::span(time_ms)),
             kind => {
@@ -164,7 +173,7 @@ impl World {
                 cache.learn(&pins.unknown, found);
                 Stage::Issued(cache.issue(joined(&changes), self.now_ms))
             }
-            Stage::Issued(issued) if self.random.below(4) == 0 => {
+            Stage::Issued(issued) if self.random.below(self.loss) == 0 => {
                 // Given up; whether it arrives nobody knows.
                 if self.random.below(2) == 0 {
                     self.late.push(issued);

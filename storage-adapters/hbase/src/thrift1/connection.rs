@@ -105,9 +105,14 @@ impl Fault {
     }
 }
 
-/// The first line: what follows is a Java stack.
+/// The first line: what follows is a Java stack. Where the first only says how
+/// often it was tried, the next says why.
 fn brief(message: &str) -> String {
-    message.lines().next().unwrap_or_default().chars().take(DETAIL_CHARS_MAX).collect()
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let cause = if first.ends_with("exceptions:") { lines.next() } else { None };
+    let both = [Some(first), cause].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    both.chars().take(DETAIL_CHARS_MAX).collect()
 }
 
 // === impl Connection ===
@@ -194,6 +199,9 @@ mod tests {
         let moving = "org.apache.hadoop.hbase.NotServingRegionException: region 7\n\tat Stack";
         let expected = "org.apache.hadoop.hbase.NotServingRegionException: region 7";
         assert_eq!(Fault::of(io_error(moving)), Fault::Passing(expected.into()));
+        let tried = "RetriesExhaustedException: Failed, exceptions:\n\n2026, Refused\n\tat Stack";
+        let expected = "RetriesExhaustedException: Failed, exceptions: 2026, Refused";
+        assert_eq!(Fault::of(io_error(tried)), Fault::Passing(expected.into()));
         for beyond in [
             "KeyValue size too large",
             "DoNotRetryIOException: Cell[1] with size 12 exceeds limit of 10 bytes",
