@@ -10,6 +10,7 @@ use sluice_embedded::log::LogFigures;
 use sluice_telemetry::Registry;
 
 use super::Parts;
+use super::engine_metrics::EngineMetrics;
 
 /// A number that rises and falls.
 type Level = Gauge<u64, AtomicU64>;
@@ -29,6 +30,7 @@ pub struct Metrics {
     entries: Family<StoreLabels, Level>,
     last_append_age_ms: Level,
     log: LogMetrics,
+    engines: EngineMetrics,
 }
 
 /// What the writer of the embedded log has done.
@@ -71,6 +73,7 @@ impl Metrics {
                 Level::default(),
             ),
             log: LogMetrics::new(registry),
+            engines: EngineMetrics::new(registry),
         }
     }
 
@@ -80,6 +83,7 @@ impl Metrics {
         if let Some(figures) = parts.stores.logs.embedded_figures() {
             self.log.read(&figures);
         }
+        self.engines.read(&parts.stores);
         let log = parts.stores.logs.events.status();
         self.store("log", log.disk_bytes, None);
         self.disk_free_bytes.set(log.disk_free_bytes.unwrap_or(0));

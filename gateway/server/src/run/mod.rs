@@ -2,6 +2,7 @@
 
 mod banner;
 mod embedded;
+mod engine_metrics;
 mod fallback;
 mod hooks;
 mod metrics;
