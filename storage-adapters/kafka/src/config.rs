@@ -13,6 +13,7 @@ const NOT_EXTRA: &[&str] = &[
     "auto.commit.enable",
     "auto.offset.reset",
     "bootstrap.servers",
+    "check.crcs",
     "compression.codec",
     "compression.type",
     "enable.auto.commit",
@@ -323,6 +324,8 @@ impl KafkaConfig {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
+            // A record is read back whole or the read fails.
+            .set("check.crcs", "true")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "200")

@@ -26,6 +26,11 @@ pub(crate) struct Cursor {
     /// The offset that `take` goes on from.
     pub next: u64,
     ready: VecDeque<LogRecord>,
+    /// Met while taking over; the next wait tells it, for librdkafka does not
+    /// tell it twice.
+    met: Option<KafkaError>,
+    /// Cannot go on from where it stands until it is placed anew.
+    pub astray: bool,
     pub last_used: Instant,
 }
 
@@ -58,6 +63,8 @@ impl Cursor {
             partition,
             next: at,
             ready: VecDeque::new(),
+            met: None,
+            astray: false,
             last_used: Instant::now(),
         };
         cursor.place(at)?;
@@ -70,8 +77,12 @@ impl Cursor {
         let offset = Offset::Offset(i64::try_from(at).unwrap_or(i64::MAX));
         place.add_partition_offset(&self.topic, self.partition as i32, offset)?;
         self.ready.clear();
+        self.met = None;
         self.next = at;
-        self.consumer.assign(&place)
+        self.astray = true;
+        self.consumer.assign(&place)?;
+        self.astray = false;
+        Ok(())
     }
 
     /// Waits until a record is there, without end where there is none. May be
@@ -80,17 +91,22 @@ impl Cursor {
         if !self.ready.is_empty() {
             return Waited::Ready;
         }
-        match self.consumer.recv().await {
-            Ok(message) => {
-                let record = record(&message);
-                drop(message);
+        let met = match self.met.take() {
+            Some(error) => Err(error),
+            None => self.consumer.recv().await.map(|message| record(&message)),
+        };
+        match met {
+            Ok(record) => {
                 self.ready.extend(record);
                 Waited::Ready
             }
             Err(KafkaError::PartitionEOF(_)) => Waited::End,
             Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            )) => Waited::OutOfRange,
+            )) => {
+                self.astray = true;
+                Waited::OutOfRange
+            }
             Err(error) => Waited::Failed(error),
         }
     }
@@ -114,17 +130,22 @@ impl Cursor {
     /// What librdkafka has fetched already.
     fn take_over(&mut self) {
         while self.ready.len() < READY_RECORDS_MAX {
-            match self.consumer.recv().now_or_never() {
-                Some(Ok(message)) => {
-                    let record = record(&message);
-                    drop(message);
+            if self.met.is_some() {
+                return;
+            }
+            let next = self.consumer.recv().now_or_never();
+            match next.map(|next| next.map(|message| record(&message))) {
+                Some(Ok(record)) => {
                     self.ready.extend(record);
                     if self.ready.len() >= 64 {
                         return;
                     }
                 }
-                // The end, or an error that the next wait meets again.
-                Some(Err(_)) | None => return,
+                Some(Err(error)) => {
+                    self.met = Some(error);
+                    return;
+                }
+                None => return,
             }
         }
     }

@@ -13,7 +13,7 @@ pub struct KafkaFigures {
     pub failed: u64,
     /// Records refused before they were handed over.
     pub refused: u64,
-    /// Bytes handed over and not yet acknowledged.
+    /// Bytes handed over and not yet acknowledged, with 256 for each record.
     pub queue_bytes: u64,
     /// Records handed over and not yet acknowledged.
     pub queue_records: u64,

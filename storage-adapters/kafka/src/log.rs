@@ -214,6 +214,8 @@ impl Inner {
                     error => return Err(error),
                 },
                 Err(_) => {
+                    // Whatever it is, another cursor does not share it.
+                    cursor.astray = true;
                     let detail = format!(
                         "kafka: no record of partition {partition} from {from} on within \
                          {READ_WITHIN:?}; {last}"

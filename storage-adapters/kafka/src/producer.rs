@@ -31,6 +31,9 @@ use crate::figures::{Counters, add};
 /// Where a client is told to come back after a full queue or a silent broker.
 const COME_BACK: Duration = Duration::from_secs(1);
 
+/// Memory of a queued record besides its payload, about.
+const RECORD_OVERHEAD_BYTES: u64 = 256;
+
 type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 type Running = Arc<ThreadedProducer<Reports>>;
 
@@ -54,6 +57,8 @@ struct Reports(Arc<Shared>);
 
 /// A record on its way.
 struct Pending {
+    payload_bytes: u64,
+    /// What it takes of the queue.
     bytes: u64,
     done: oneshot::Sender<Result<u64, AppendError>>,
 }
@@ -96,16 +101,17 @@ impl Producer {
         partition: u32,
         payload: &Bytes,
     ) -> Result<oneshot::Receiver<Result<u64, AppendError>>, String> {
-        let (counters, bytes) = (&self.shared.counters, payload.len() as u64);
+        let (counters, payload_bytes) = (&self.shared.counters, payload.len() as u64);
         let max = self.config.record_bytes_max;
         if payload.len() > max {
             return Err(format!(
-                "kafka: a record of {bytes} bytes; allowed is kafka.record_bytes_max = {max}"
+                "kafka: a record of {payload_bytes} bytes; allowed is kafka.record_bytes_max = {max}"
             ));
         }
         if let Some(silent) = self.silent() {
             return Err(silent);
         }
+        let bytes = payload_bytes + RECORD_OVERHEAD_BYTES;
         let queued = counters.queue_bytes.fetch_add(bytes, Ordering::AcqRel);
         if queued + bytes > self.config.queue_bytes_max as u64 {
             counters.queue_bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -116,7 +122,7 @@ impl Producer {
             counters.progress_ms.store((self.shared.now_ms)(), Ordering::Release);
         }
         let (done, report) = oneshot::channel();
-        let pending = Box::new(Pending { bytes, done });
+        let pending = Box::new(Pending { payload_bytes, bytes, done });
         let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, pending)
             .partition(partition as i32)
             .payload(payload);
@@ -215,7 +221,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Pending>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Box<Pending>) {
-        let Pending { bytes, done } = *pending;
+        let Pending { payload_bytes, bytes, done } = *pending;
         let (shared, counters) = (&self.0, &self.0.counters);
         let outcome = match result {
             Ok(message) => {
@@ -226,7 +232,7 @@ impl ProducerContext for Reports {
                 counters.progress_ms.store(now_ms, Ordering::Release);
                 counters.delivered_ms.store(now_ms, Ordering::Release);
                 add(&counters.delivered, 1);
-                add(&counters.delivered_bytes, bytes);
+                add(&counters.delivered_bytes, payload_bytes);
                 Ok(offset)
             }
             Err((error, _)) => {

@@ -124,8 +124,10 @@ impl DerefMut for Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some(cursor) = self.cursor.take() {
-            self.readers.give_back(cursor);
+        match self.cursor.take() {
+            Some(cursor) if cursor.astray => close(vec![cursor]),
+            Some(cursor) => self.readers.give_back(cursor),
+            None => {}
         }
     }
 }

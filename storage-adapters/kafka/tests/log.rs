@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluice_kafka::{KafkaConfig, KafkaDeps, KafkaLog};
 use sluice_seams::{AppendError, EventLog, LogRecord, StoreError};
 
@@ -103,6 +106,48 @@ async fn a_topic_other_than_wanted_is_refused_by_name() {
     let away = KafkaConfig { brokers: "127.0.0.1:1".into(), request_timeout_ms: 1_000, ..config };
     let away = refused(away).await;
     assert!(away.contains("127.0.0.1:1"), "{away}");
+}
+
+/// Retention does not wait for lanes: a reader that is overtaken goes on from
+/// the first record kept, at once and every time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "real engine: started by storage-adapters/services/services; run with -- --ignored"]
+async fn a_reader_that_retention_overtakes_goes_on_from_the_first_kept() {
+    let broker = Broker::shared();
+    let config = KafkaConfig { fetch_bytes_max: 64 << 10, ..broker.config() };
+    let log = open(&config).await;
+    let large = |n: u64| Bytes::from(format!("{n:08}").repeat(1_000));
+    let appends: Vec<_> = (0..1_000).map(|n| log.append(0, large(n))).collect();
+    for append in appends {
+        append.await.expect("append");
+    }
+    let first = log.read(0, 0, 1).await.expect("read");
+    assert_eq!(first[0].offset, 0);
+    delete_below(&config, 900).await;
+    let begun = Instant::now();
+    let (mut at, mut seen) = (1, Vec::new());
+    while at < 1_000 {
+        let records = log.read(0, at, 100_000).await.expect("read");
+        at = records.last().expect("there are some").offset + 1;
+        seen.extend(records);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+    assert!(seen.iter().all(|record| record.payload == large(record.offset)), "as appended");
+    assert!(seen.is_sorted_by(|a, b| a.offset < b.offset), "in order, once");
+    let kept: Vec<u64> = seen.iter().map(|record| record.offset).filter(|n| *n >= 900).collect();
+    assert_eq!(kept, (900..1_000).collect::<Vec<_>>());
+    let again = log.read(0, 5, 1).await.expect("read");
+    assert_eq!(again[0].offset, 900);
+}
+
+async fn delete_below(config: &KafkaConfig, offset: i64) {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.brokers);
+    let admin: AdminClient<DefaultClientContext> = client.create().expect("a client");
+    let mut below = TopicPartitionList::new();
+    let offset = Offset::Offset(offset);
+    below.add_partition_offset(&config.topic, 0, offset).expect("an offset");
+    admin.delete_records(&below, &AdminOptions::new()).await.expect("deleted");
 }
 
 /// Appends under load until told to stop; what was acknowledged, and the rest.

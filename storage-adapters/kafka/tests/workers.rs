@@ -3,7 +3,9 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -103,4 +105,74 @@ async fn a_worker_that_never_finishes_is_not_waited_for_for_ever() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(matches!(stuck.next().await, Ok(AssignmentChange::Revoked(ids)) if ids.len() == 1));
+}
+
+/// Ends the process, even a stopped one.
+struct OtherProcess(Child);
+
+impl OtherProcess {
+    /// `examples/member.rs`: it prints what it is told.
+    fn join(config: &KafkaConfig) -> (Self, mpsc::Receiver<String>) {
+        let this = std::env::current_exe().expect("a path");
+        let example = this.with_file_name("../examples/member");
+        let timeout_ms = config.session_timeout_ms.to_string();
+        let mut child = Command::new(&example)
+            .args([&config.brokers, &config.topic, &config.group, &timeout_ms])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                let built = "`cargo test -p sluice-kafka` builds it";
+                panic!("{}: {error}; {built}", example.display())
+            });
+        let (told, hears) = mpsc::channel();
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if told.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        (Self(child), hears)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A worker that hangs past its session time-out has lost what it had, and hears
+/// so when it wakes up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "real engine: started by storage-adapters/services/services; run with -- --ignored"]
+async fn a_worker_that_is_stopped_loses_its_partitions_and_is_told() {
+    let broker = Broker::shared();
+    let config = broker.config();
+    let _log = open(&config).await;
+    let (stopped, hears) = OtherProcess::join(&config);
+    let hear = |what: &str| {
+        let line = tokio::task::block_in_place(|| hears.recv_timeout(Duration::from_secs(40)));
+        let line = line.unwrap_or_else(|_| panic!("nothing heard, wanted is {what}"));
+        assert!(line.starts_with(what), "{line}, wanted is {what}");
+    };
+    hear("Assigned([0, 1])");
+    stopped.signal("STOP");
+    let other = Worker::join(&config);
+    let begun = Instant::now();
+    shared(&[&other], 2, 2).await;
+    println!("taken over after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "took {:?}", begun.elapsed());
+    stopped.signal("CONT");
+    hear("Lost([0, 1])");
+    // It is a member like any other again.
+    hear("Assigned([");
+    assert_eq!(other.owned.lock().len(), 1);
 }
