@@ -71,7 +71,7 @@ impl Default for HbaseConfig {
         Self {
             servers: vec!["127.0.0.1:9090".into()],
             table_prefix: "sluice.".into(),
-            ttl_days: 180,
+            ttl_days: 90,
             compression: Compression::None,
             salt_buckets: 16,
             connections_max: 16,

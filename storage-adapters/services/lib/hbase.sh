@@ -77,7 +77,7 @@ start_hmaster() {
 
 start_regionserver() {
     hbase_site "$DIR/hbase/conf-regionserver" true
-    hbase_spawn regionserver "$DIR/hbase/conf-regionserver" "${SLUICE_SERVICES_REGIONSERVER_HEAP:-384m}" \
+    hbase_spawn regionserver "$DIR/hbase/conf-regionserver" "${SLUICE_SERVICES_REGIONSERVER_HEAP:-512m}" \
         org.apache.hadoop.hbase.regionserver.HRegionServer start
 }
 
