@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// Longest wait for a gateway to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
 
+/// Unit of CPU time in `/proc` (`USER_HZ`, 100 on every Linux that is built today).
+const TICKS_PER_S: u64 = 100;
+
 /// A running gateway. Killed when dropped.
 pub struct Gateway {
     child: Child,
@@ -128,6 +131,21 @@ impl Gateway {
             line.split_whitespace().nth(1)?.parse::<u64>().ok()
         });
         line.unwrap_or(0) * 1024
+    }
+
+    /// CPU time that the process has used, user and system, of all threads.
+    pub fn cpu(&self) -> Duration {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // After the name, which may hold anything: fields 14 and 15 of proc(5).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|it| it.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 1_000 / TICKS_PER_S)
     }
 
     /// SIGTERM, then waits for the end; `false` where it did not end cleanly.

@@ -11,10 +11,19 @@ use load_tests::proxy::Proxy;
 use load_tests::sender::Sender;
 use load_tests::services::Services;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::lies::Liar;
 
 const BIN: &str = env!("CARGO_BIN_EXE_sluice-faulty");
+/// The demo app, taking events of the last four weeks.
+pub const APPS: &str = r#"
+[apps.demo]
+write_keys = ["demo-write-key"]
+server_keys = [{ key = "demo-server-key" }]
+read_tokens = ["demo-read-token"]
+past_max_ms = 2419200000
+"#;
 /// Partitions of the log.
 pub const PARTITIONS: usize = 4;
 /// Longest wait for everything to be in the stores.
@@ -29,6 +38,9 @@ pub struct Proxies {
     pub liar: Liar,
 }
 
+/// One cluster at a time: a test that kills engines must not meet another.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Engines and gateways.
 pub struct Cluster {
     pub services: Services,
@@ -41,6 +53,7 @@ pub struct Cluster {
     pub gateways: Vec<Gateway>,
     pub workers: Vec<Gateway>,
     pub query: Option<Gateway>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 // === impl Cluster ===
@@ -48,26 +61,32 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the engines and their proxies; no gateway yet.
     pub async fn engines() -> Self {
+        let turn = TURN.lock().await;
         let up = || Services::up("kafka,elasticsearch,hbase", &[]);
         let services = tokio::task::block_in_place(up).expect("the engines start");
         let endpoints = services.endpoints();
-        let at = |value: &Value| -> SocketAddr {
-            let text = value.as_str().expect("an address").trim_start_matches("http://");
-            text.parse().expect("an address")
-        };
         let any: SocketAddr = "127.0.0.1:0".parse().expect("address");
         let proxy = async |address, engine| Proxy::start(address, engine).await.expect("a proxy");
-        let elasticsearch = proxy(any, at(&endpoints["elasticsearch"])).await;
+        let elasticsearch = proxy(any, socket(&endpoints["elasticsearch"])).await;
         let proxies = Proxies {
-            kafka: proxy(at(&endpoints["kafka_proxy"]), at(&endpoints["kafka_behind_proxy"])).await,
+            kafka: proxy(
+                socket(&endpoints["kafka_proxy"]),
+                socket(&endpoints["kafka_behind_proxy"]),
+            )
+            .await,
             liar: Liar::start(elasticsearch.address).await,
             elasticsearch,
-            thrift: proxy(any, at(&endpoints["hbase_thrift"][0])).await,
+            thrift: proxy(any, socket(&endpoints["hbase_thrift"][0])).await,
         };
         let dir = tempfile::tempdir().expect("temp dir");
         let prefix = format!("t{}", now_ms());
         let config = dir.path().join("sluice.toml");
-        std::fs::write(&config, text(&proxies, &prefix)).expect("written");
+        let addresses = Addresses {
+            kafka: proxies.kafka.address,
+            documents: proxies.liar.address,
+            rows: proxies.thrift.address,
+        };
+        std::fs::write(&config, text(&addresses, &prefix)).expect("written");
         let (gateways, workers) = (Vec::new(), Vec::new());
         Self {
             services,
@@ -79,7 +98,20 @@ impl Cluster {
             gateways,
             workers,
             query: None,
+            _turn: turn,
         }
+    }
+
+    /// From now on gateways find the engines without a proxy between.
+    #[allow(dead_code)] // for the bench, which has the same cluster
+    pub fn without_proxies(&self) {
+        let endpoints = self.services.endpoints();
+        let addresses = Addresses {
+            kafka: socket(&endpoints["kafka"]),
+            documents: socket(&endpoints["elasticsearch"]),
+            rows: socket(&endpoints["hbase_thrift"][0]),
+        };
+        std::fs::write(&self.config, text(&addresses, &self.prefix)).expect("written");
     }
 
     /// Two collectors, a worker, a query process.
@@ -164,15 +196,26 @@ impl Cluster {
     }
 }
 
+fn socket(value: &Value) -> SocketAddr {
+    let text = value.as_str().expect("an address").trim_start_matches("http://");
+    text.parse().expect("an address")
+}
+
 fn millisecond(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
 }
 
-/// A config whose engines stand behind the proxies. Times are short, so that
+/// Where gateways find the engines.
+struct Addresses {
+    kafka: SocketAddr,
+    documents: SocketAddr,
+    rows: SocketAddr,
+}
+
+/// A config for engines at these addresses. Times are short, so that
 /// faults pass them soon.
-fn text(proxies: &Proxies, prefix: &str) -> String {
-    let (kafka, thrift) = (proxies.kafka.address, proxies.thrift.address);
-    let elasticsearch = proxies.liar.address;
+fn text(at: &Addresses, prefix: &str) -> String {
+    let Addresses { kafka, documents: elasticsearch, rows: thrift } = at;
     format!(
         r#"
 [log]
@@ -205,12 +248,6 @@ read_timeout_ms = 4000
 retry_max_ms = 1000
 [fan_out.rows]
 retry_max_ms = 1000
-[apps.demo]
-write_keys = ["demo-write-key"]
-server_keys = [{{ key = "demo-server-key" }}]
-read_tokens = ["demo-read-token"]
-[apps.demo.limits]
-"#
+{APPS}"#
     )
-    .replace("[apps.demo.limits]\n", "")
 }

@@ -13,3 +13,6 @@ mod faults;
 mod lies;
 mod oracle;
 mod roles;
+// The people of the test of order freedom: one world for both.
+#[path = "../any_order/world.rs"]
+mod world;
