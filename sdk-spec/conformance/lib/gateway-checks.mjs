@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import http from "node:http";
+import https from "node:https";
 import net from "node:net";
+import tls from "node:tls";
 import zlib from "node:zlib";
 import { balanced, refused } from "./gateway.mjs";
 import { eventually, sleep } from "./util.mjs";
@@ -280,8 +282,10 @@ export const CHECKS = [
   {
     name: "slow-body", title: "A body that stops coming gets 408, which is passing", clauses: ["GW-REPLY-8"],
     async run(to) {
-      const { hostname, port } = new URL(to.url);
-      const socket = net.connect({ host: hostname, port: Number(port || 80) });
+      const { hostname, port, protocol } = new URL(to.url);
+      const secure = protocol === "https:";
+      const place = { host: hostname, port: Number(port || (secure ? 443 : 80)), servername: hostname };
+      const socket = secure ? tls.connect(place) : net.connect(place);
       socket.write(`POST /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${to.writeKey}\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"events":[`);
       let said = "";
       socket.on("data", (data) => { said += data; });
@@ -307,7 +311,8 @@ export const CHECKS = [
 /** fetch() forbids to ask as a browser does. */
 function options(url, headers) {
   return new Promise((resolve, reject) => {
-    const call = http.request(url, { method: "OPTIONS", headers }, (answer) => {
+    const { request } = url.startsWith("https:") ? https : http;
+    const call = request(url, { method: "OPTIONS", headers }, (answer) => {
       answer.resume();
       answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers }));
     });

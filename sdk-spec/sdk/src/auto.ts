@@ -120,8 +120,6 @@ export class Auto {
     const page: PageInfo = { path };
     const asked = query(self.options || self.query);
     if (asked) page.query = asked;
-    const title = attempt(() => self.data && self.data.navigationBarTitle);
-    if (typeof title === "string" && title) page.title = title;
     this.view(self, page);
   }
 

@@ -263,7 +263,8 @@ export class Sluice {
   private reconfigured(): void {
     const run = this.run;
     if (!run || run.identity.out) return;
-    if (!run.identity.sampled(run.remote.config.sample_rate)) run.queue.clear();
+    const { queue } = run;
+    if (!run.identity.sampled(run.remote.config.sample_rate) && (queue.count || queue.dropped)) queue.clear();
     run.sender.rearm();
   }
 
