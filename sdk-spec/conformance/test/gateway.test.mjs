@@ -2,9 +2,10 @@
 // a log that takes nothing, narrower limits.
 
 import assert from "node:assert/strict";
+import crypto from "node:crypto";
 import fs from "node:fs";
 import test from "node:test";
-import { balanced, Target } from "../lib/gateway.mjs";
+import { balanced, refused, Target } from "../lib/gateway.mjs";
 import { startGateway, stopGateway } from "../lib/process.mjs";
 import { eventually } from "../lib/util.mjs";
 
@@ -68,6 +69,36 @@ sdk = { enabled = false, sample_rate = 0.25, flush_interval_ms = 700, batch_even
     for (let i = 0; i < 20 && answer.status === 200; i += 1) answer = await to.post({ events: Array.from({ length: 4 }, () => to.event()) });
     assert.deepEqual([answer.status, answer.body.error.reason], [429, "rate_limited"]);
     assert.ok(Number(answer.headers.get("retry-after")) >= 1 && answer.body.retry_after_ms >= 1);
+  } finally {
+    await stopGateway(gateway);
+  }
+});
+
+test("GW-KEY-3, GW-KEY-4: signed server keys, and write keys bound to mini programs", async () => {
+  const gateway = await startGateway({ config: `
+[apps.shop]
+write_keys = ["wk-shop"]
+server_keys = [{ key = "sk-shop", hmac_secret = "secret-of-the-shop" }]
+read_tokens = ["rt-shop"]
+referer_app_ids = ["wx0123456789"]
+` });
+  try {
+    const to = new Target({ url: gateway.url, writeKey: "wk-shop", readToken: "rt-shop", app: "shop" });
+    const signed = (body, { at = Date.now(), secret = "secret-of-the-shop", over = body } = {}) => {
+      const digest = crypto.createHash("sha256").update(over).digest("hex");
+      const signature = crypto.createHmac("sha256", secret).update(`${at}.${digest}`).digest("hex");
+      return to.post(body, { key: "sk-shop", headers: { "x-sluice-timestamp": String(at), "x-sluice-signature": signature } });
+    };
+    const body = JSON.stringify({ events: [to.event({ device_id: undefined })] });
+    assert.equal(balanced(await signed(body), 1).accepted, 1);
+    refused(await to.post(body, { key: "sk-shop" }), 401, "signature_invalid");
+    refused(await signed(body, { secret: "another" }), 401, "signature_invalid");
+    refused(await signed(body, { over: "{}" }), 401, "signature_invalid");
+    refused(await signed(body, { at: Date.now() - 6 * 60_000 }), 401, "signature_expired");
+    const from = (referer) => to.post({ events: [to.event()] }, { headers: referer ? { referer } : {} });
+    assert.equal(balanced(await from("https://servicewechat.com/wx0123456789/12/page-frame.html"), 1).accepted, 1);
+    refused(await from("https://servicewechat.com/wx9999999999/12/page-frame.html"), 403, "key_forbidden");
+    refused(await from(), 403, "key_forbidden");
   } finally {
     await stopGateway(gateway);
   }
