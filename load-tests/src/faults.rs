@@ -3,7 +3,9 @@
 //! Installed by `sluice-faulty` from `SLUICE_FAULT=<step>:<n>`: at the n-th time
 //! that the step is reached, the process sends itself SIGKILL. Nothing is
 //! flushed, no destructor runs. `SLUICE_FAULT=refuse:<event id>` kills nothing:
-//! the document store refuses that one event for good.
+//! the document store refuses that one event for good. `SLUICE_FAULT=break:<rule>`
+//! breaks a rule (`ack_early`, `commit_maximum`, `skip_retry`), to see that the
+//! oracle sees it.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -39,6 +41,19 @@ pub enum Fault {
     Kill(Step, Arc<AtomicU64>),
     /// The document store never takes the event of this id.
     Refuse(Arc<str>),
+    /// The gateway breaks one of its own rules: an oracle must see it.
+    Break(Rule),
+}
+
+/// A rule that a broken gateway does not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Acknowledges what was handed to the log and is not durable yet.
+    AckEarly,
+    /// Commits the log's end, whatever the lane has taken.
+    CommitMaximum,
+    /// Takes a passing error of the document store for success.
+    SkipRetry,
 }
 
 /// A log that may kill the process.
@@ -76,6 +91,17 @@ impl Step {
     }
 }
 
+// === impl Rule ===
+
+impl Rule {
+    /// All of them, by their words in `SLUICE_FAULT`.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("ack_early", Self::AckEarly),
+        ("commit_maximum", Self::CommitMaximum),
+        ("skip_retry", Self::SkipRetry),
+    ];
+}
+
 // === impl Fault ===
 
 impl Fault {
@@ -87,6 +113,10 @@ impl Fault {
             let killed = rustix::process::kill_process(own, rustix::process::Signal::KILL);
             panic!("SIGKILL to oneself cannot fail: {killed:?}");
         }
+    }
+
+    fn breaks(&self, rule: Rule) -> bool {
+        matches!(self, Self::Break(broken) if *broken == rule)
     }
 
     fn refuses(&self, write: &DocumentWrite) -> bool {
@@ -103,11 +133,19 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = || {
             let steps = Step::ALL.map(Step::name).join(", ");
-            format!("SLUICE_FAULT={text}: wanted is refuse:<event id> or <step>:<n> ({steps})")
+            let rules = Rule::ALL.map(|(name, _)| name).join(", ");
+            format!(
+                "SLUICE_FAULT={text}: wanted is refuse:<event id>, break:<rule> ({rules}) or \
+                 <step>:<n> ({steps})"
+            )
         };
         let (name, turn) = text.split_once(':').ok_or_else(wanted)?;
         if name == "refuse" {
             return Ok(Self::Refuse(turn.into()));
+        }
+        if name == "break" {
+            let rule = Rule::ALL.into_iter().find(|(name, _)| *name == turn);
+            return Ok(Self::Break(rule.ok_or_else(wanted)?.1));
         }
         let step = Step::ALL.into_iter().find(|step| step.name() == name).ok_or_else(wanted)?;
         let turn: u64 = turn.parse().ok().filter(|turn| *turn > 0).ok_or_else(wanted)?;
@@ -129,6 +167,10 @@ impl EventLog for FaultyLog {
     ) -> BoxFuture<'static, Result<u64, AppendError>> {
         self.1.at(Step::BeforeAppend);
         let (appended, fault) = (self.0.append(partition, payload), self.1.clone());
+        if fault.breaks(Rule::AckEarly) {
+            let offset = self.0.bounds(partition).1;
+            return Box::pin(async move { Ok(offset) });
+        }
         Box::pin(async move {
             let result = appended.await;
             fault.at(Step::AfterAppend);
@@ -176,6 +218,10 @@ impl EventLog for FaultyLog {
         next: u64,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         self.1.at(Step::BeforeCommit);
+        let next = match self.1.breaks(Rule::CommitMaximum) {
+            true => self.0.bounds(partition).1.max(next),
+            false => next,
+        };
         self.0.commit(lane, partition, next)
     }
 
@@ -208,7 +254,12 @@ impl DocumentStore for FaultyDocuments {
                     taken.push(write);
                 }
             }
-            let mut report = self.0.write(taken).await?;
+            let mut report = match self.0.write(taken).await {
+                Err(StoreError::Retry { .. }) if self.1.breaks(Rule::SkipRetry) => {
+                    WriteReport::default()
+                }
+                outcome => outcome?,
+            };
             self.1.at(Step::AfterStoreWrite);
             report.refused.iter_mut().for_each(|refused| refused.index = indices[refused.index]);
             report.refused.append(&mut refused);

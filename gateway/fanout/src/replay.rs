@@ -1,6 +1,8 @@
 //! Doing it again on purpose: a lane from an earlier place, or dead letters.
 //! Every write is idempotent, so either is safe at any time, also while running.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use sluice_seams::{Day, EventDocument, Position, StoreError};
@@ -200,27 +202,74 @@ impl FanOut {
     }
 }
 
+/// Hands the events of letters to their store in one request; where the store
+/// refuses that as a whole, each in its own.
 async fn write_again<S: LaneStore>(
     store: &S,
     letters: Vec<(u64, crate::DeadLetter)>,
     outcome: &mut DeadLetterReplay,
 ) -> Result<(), ReplayError> {
+    let mut events = Vec::with_capacity(letters.len());
     for (id, letter) in letters {
-        let Some(event) = document(&letter) else {
-            outcome.refused.push((id, "the letter's payload cannot be read".to_owned()));
-            continue;
-        };
-        let derived = store.derive(&[&event], &Known::new(1));
-        match store.write(derived.writes).await {
-            Ok(report) => match report.refused.into_iter().next() {
-                None => outcome.settled.push(id),
-                Some(refused) => outcome.refused.push((id, refused.detail)),
-            },
-            Err(StoreError::Refused(detail)) => outcome.refused.push((id, detail)),
-            Err(error) => return Err(error.into()),
+        match document(&letter) {
+            Some(event) => events.push((id, event)),
+            None => outcome.refused.push((id, "the letter's payload cannot be read".to_owned())),
+        }
+    }
+    if events.is_empty() {
+        return Ok(());
+    }
+    let refused = match write_events(store, &events).await? {
+        Ok(refused) => refused,
+        Err(_) if events.len() > 1 => {
+            let mut refused = BTreeMap::new();
+            for (at, event) in events.iter().enumerate() {
+                match write_events(store, std::slice::from_ref(event)).await? {
+                    Ok(of_one) => refused.extend(of_one.into_values().map(|detail| (at, detail))),
+                    Err(detail) => drop(refused.insert(at, detail)),
+                }
+            }
+            refused
+        }
+        Err(detail) => BTreeMap::from([(0, detail)]),
+    };
+    for (at, (id, _)) in events.into_iter().enumerate() {
+        match refused.get(&at) {
+            None => outcome.settled.push(id),
+            Some(detail) => outcome.refused.push((id, detail.clone())),
         }
     }
     Ok(())
+}
+
+/// Writes events: those that are refused again, by their place, or why all are.
+async fn write_events<S: LaneStore>(
+    store: &S,
+    events: &[(u64, EventDocument)],
+) -> Result<Result<BTreeMap<usize, String>, String>, ReplayError> {
+    let (mut writes, mut origins) = (Vec::new(), Vec::new());
+    for (at, (_, event)) in events.iter().enumerate() {
+        // Each for itself: a refused one must not take another's state with it.
+        let derived = store.derive(&[event], &Known::new(1));
+        origins.extend(std::iter::repeat_n(at, derived.writes.len()));
+        writes.extend(derived.writes);
+    }
+    match store.write(writes).await {
+        Ok(report) => {
+            let mut refused = BTreeMap::new();
+            for one in report.refused {
+                let Some(at) = origins.get(one.index) else {
+                    let detail =
+                        format!("a store refused write {} of {}", one.index, origins.len());
+                    return Err(StoreError::Poisoned(detail).into());
+                };
+                refused.insert(*at, one.detail);
+            }
+            Ok(Ok(refused))
+        }
+        Err(StoreError::Refused(detail)) => Ok(Err(detail)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The event of a letter, at the place where it stood.

@@ -28,6 +28,8 @@ pub enum Lie {
     Full = 1,
     /// Every fiftieth event: never.
     Malformed = 2,
+    /// Every item: come back later.
+    Choked = 3,
 }
 
 /// A running proxy. Ends when dropped.
@@ -156,8 +158,10 @@ impl Shared {
     fn answer(&self, lie: u8, at: usize, action: &[u8]) -> Option<Value> {
         let action: Value = serde_json::from_slice(action).ok()?;
         let (kind, target) = action.as_object()?.iter().next()?;
-        let (code, what) = if lie == Lie::Full as u8 {
-            (at % 7 == 3).then_some((429, "es_rejected_execution_exception"))?
+        let full = lie == Lie::Full as u8 || lie == Lie::Choked as u8;
+        let (code, what) = if full {
+            (lie == Lie::Choked as u8 || at % 7 == 3)
+                .then_some((429, "es_rejected_execution_exception"))?
         } else {
             let is_event = target["_index"].as_str().is_some_and(|index| index.contains("events-"));
             let unlucky = is_event && self.events.fetch_add(1, Ordering::SeqCst) % 50 == 7;

@@ -12,6 +12,7 @@ mod equal;
 mod faults;
 mod lies;
 mod oracle;
+mod oracle_checked;
 mod roles;
 // The people of the test of order freedom: one world for both.
 #[path = "../any_order/world.rs"]
