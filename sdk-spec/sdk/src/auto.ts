@@ -15,6 +15,8 @@ type Hook = (self: any, args: any[], result?: any) => void;
 
 /** How long a page may take to show itself after the app did. */
 const PAGE_AFTER_APP_MS = 100;
+/** An app that errs in a loop must not push everything else out of the queue. */
+const ERRORS_PER_MINUTE_MAX = 20;
 
 export class Auto {
   private launched: number | undefined;
@@ -23,6 +25,7 @@ export class Auto {
   private current: { self: any; page: PageInfo; from: number } | undefined;
   private resumable: PageInfo | undefined;
   private previous = "";
+  private errors = { from: ticks(), count: 0 };
 
   constructor(private sluice: Sluice, private host: Host, private url: string, private on: AutoOptions) {}
 
@@ -159,6 +162,9 @@ export class Auto {
   }
 
   private error(kind: string, error: any): void {
+    if (since(this.errors.from) >= 60000) this.errors = { from: ticks(), count: 0 };
+    this.errors.count += 1;
+    if (this.errors.count > ERRORS_PER_MINUTE_MAX) return;
     const text = error && error.message !== undefined ? String(error.message) : String(error);
     const stack = error && error.stack ? String(error.stack) : text;
     const message = text.split("\n")[0];

@@ -178,6 +178,20 @@ test("wx: a batch that empties the first of several keys does not stop the rest"
     assert.ok(gateway.batches.length >= 2);
   }));
 
+test("wx: an app that errs in a loop reports the first errors of the minute (SDK-HOST-5)", () =>
+  withHost("wx", async (host, gateway) => {
+    start(host, gateway);
+    const own = [];
+    host.context.App({ onError: (error) => own.push(error) });
+    host.launch();
+    for (let n = 0; n < 500; n += 1) host.registered.app.onError(`Error ${n}`);
+    host.hide();
+    await until(() => gateway.names().includes("app_hide"), "app_hide");
+    assert.equal(own.length, 500);
+    const messages = gateway.events().filter((event) => event.type === "error").map((event) => event.properties.message);
+    assert.deepEqual(messages, Array.from({ length: 20 }, (_, n) => `Error ${n}`));
+  }));
+
 test("wx: share hooks are not added to pages without them", () =>
   withHost("wx", async (host, gateway) => {
     start(host, gateway);
