@@ -24,8 +24,9 @@ pub(crate) struct Learned {
     pub visits: Vec<(UserKey, Day)>,
 }
 
+/// A bounded map of two generations: the older one goes.
 #[derive(Debug)]
-struct Generations<K, V> {
+pub(crate) struct Generations<K, V> {
     entries_max: usize,
     young: AHashMap<K, V>,
     old: AHashMap<K, V>,
@@ -71,15 +72,15 @@ impl Known {
 // === impl Generations ===
 
 impl<K: std::hash::Hash + Eq, V> Generations<K, V> {
-    fn new(entries_max: usize) -> Self {
+    pub(crate) fn new(entries_max: usize) -> Self {
         Self { entries_max: (entries_max / 2).max(1), young: AHashMap::new(), old: AHashMap::new() }
     }
 
-    fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.entries_max {
             self.old = std::mem::take(&mut self.young);
         }

@@ -39,6 +39,7 @@ mod shared;
 mod start;
 mod status;
 mod store;
+mod tail;
 mod tasks;
 #[cfg(test)]
 mod testing;
@@ -58,6 +59,7 @@ pub use replay::{DeadLetterChoice, DeadLetterReplay, ReplayFrom};
 pub use start::FanOutDeps;
 pub use status::{FanOutStatus, LaneState, LaneStatus, ReplayProgress};
 pub use store::{DOCUMENTS_LANE, LANES, ROWS_LANE};
+pub use tail::Tail;
 
 use owned::Owners;
 use shared::Shared;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sluice_fanout::{FanOut, FanOutDeps};
+use sluice_fanout::{FanOut, FanOutDeps, Tail};
 use sluice_memory::fault::Fault;
 use sluice_seams::{Assignment, AssignmentChange, BoxFuture, DedupeIndex, StoreError};
 use sluice_telemetry::Registry;
@@ -214,4 +214,26 @@ async fn partitions_that_wander_under_load_lose_nothing() {
     for worker in &workers {
         assert_eq!(worker.fan_out.status().fatal, None);
     }
+}
+
+/// A process that brings nothing in shows what is appended, copies once.
+#[tokio::test]
+async fn a_tail_shows_what_is_appended_while_somebody_watches() {
+    let world = world(2);
+    views(&world, 0, 0..3).await;
+    let log: Arc<dyn sluice_seams::EventLog> = world.log.clone();
+    let tail = Tail::start(&log, 64);
+    let mut live = tail.live_sender().subscribe();
+    // It looks four times a second whether somebody watches.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    views(&world, 1, 0..2).await;
+    views(&world, 1, 0..3).await;
+    world.append(1, &record(Vec::new())).await;
+    let mut shown = Vec::new();
+    while shown.len() < 3 {
+        let event = tokio::time::timeout(Duration::from_secs(5), live.recv()).await;
+        shown.push(event.expect("in time").expect("not behind").inner().id.clone());
+    }
+    assert_eq!(shown, ["e-1-0", "e-1-1", "e-1-2"]);
+    assert!(live.try_recv().is_err(), "nothing twice, nothing old");
 }

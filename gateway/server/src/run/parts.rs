@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sluice_admit::Tenants;
 use sluice_append::Collect;
-use sluice_fanout::{FanOut, FanOutDeps, LANES};
+use sluice_fanout::{FanOut, FanOutDeps, LANES, Tail};
 use sluice_query::QueryApi;
 use sluice_remember::Remembered;
 use sluice_telemetry::{Clock, Registry, SystemClock};
@@ -45,6 +45,8 @@ pub struct Parts {
     pub query: Option<QueryApi>,
     /// How far others have brought the log into the documents, where others do.
     progress: Option<Arc<Progress>>,
+    /// Live events, where others bring in a part of the log.
+    pub(super) tail: Option<Tail>,
 }
 
 // === impl Parts ===
@@ -72,6 +74,8 @@ impl Parts {
         let others = role.query && (fan_out.is_none() || stores.logs.shares(&config));
         let watch = || Progress::watch(Arc::clone(&stores.logs.events), Arc::clone(&clock));
         let progress = others.then(watch).map(Arc::new);
+        let live_max = config.fan_out.live_events_max;
+        let tail = others.then(|| Tail::start(&stores.logs.events, live_max));
         let mut parts = Self {
             role,
             config,
@@ -84,6 +88,7 @@ impl Parts {
             fan_out,
             query: None,
             progress,
+            tail,
         };
         if role.query {
             parts.query = Some(questions::build(&parts)?);

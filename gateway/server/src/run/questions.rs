@@ -16,10 +16,11 @@ pub(super) fn build(parts: &Parts) -> Result<QueryApi, String> {
     let (Some(documents), Some(rows), Some(first)) = opened else {
         return Err("the query API needs its stores, and they were not opened".to_owned());
     };
-    let live = match &parts.fan_out {
-        Some(fan_out) => fan_out.live_sender(),
-        // Without fan out in this process there is nothing live to show.
-        None => broadcast::channel(1).0,
+    let live = match (&parts.tail, &parts.fan_out) {
+        (Some(tail), _) => tail.live_sender(),
+        (None, Some(fan_out)) => fan_out.live_sender(),
+        // A role that asks has one or the other.
+        (None, None) => broadcast::channel(1).0,
     };
     let collect = parts.collect.clone();
     let recent = move |key: Key| {

@@ -1,16 +1,16 @@
 //! The checks, each a small function of the config.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use sluice_embedded::log::{DiskIo, RealDisk};
 use sluice_telemetry::{Clock, SystemClock};
 
 use super::Finding::{self, Bad, Doubtful, Good};
 use crate::addresses::Addresses;
-use crate::config::Config;
+use crate::config::{Config, DocumentsEngine, LogEngine, RowsEngine};
 
 /// A clock before this moment was never set: 2026-01-01, milliseconds.
 const CLOCK_MIN_MS: i64 = 1_767_225_600_000;
@@ -19,10 +19,12 @@ const CLOCK_BACK_MS: i64 = 60_000;
 /// A sync slower than this limits a single client to a few batches a second.
 const SYNC_SLOW_MS: u128 = 100;
 const GIB: u64 = 1 << 30;
+/// Longest wait for an engine to take a connection.
+const REACH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Every check, by name.
 pub(super) fn all(config: &Config, running: Option<&Addresses>) -> Vec<(&'static str, Finding)> {
-    vec![
+    let mut checks = vec![
         ("config", Good(format!("{} apps", config.apps.len()))),
         ("data dir", data_dir(&config.data_dir)),
         ("process", process(running)),
@@ -32,7 +34,44 @@ pub(super) fn all(config: &Config, running: Option<&Addresses>) -> Vec<(&'static
         ("sync", sync(&config.data_dir)),
         ("clock", clock(&config.data_dir, SystemClock.now_ms())),
         ("open files", open_files(config)),
-    ]
+    ];
+    checks.extend(engines(config));
+    checks
+}
+
+/// Whether somebody listens where the engines should be. What they hold is
+/// verified when a role starts.
+fn engines(config: &Config) -> Vec<(&'static str, Finding)> {
+    let mut found = Vec::new();
+    if config.log.engine == LogEngine::Kafka {
+        found.extend(config.kafka.brokers.split(',').map(|at| ("kafka", reach("brokers", at))));
+    }
+    if config.documents.engine == DocumentsEngine::Elasticsearch {
+        let nodes = config.elasticsearch.nodes.iter();
+        found.extend(nodes.map(|node| ("elasticsearch", reach("nodes", node))));
+    }
+    if config.rows.engine == RowsEngine::Hbase {
+        found.extend(config.hbase.servers.iter().map(|at| ("hbase", reach("servers", at))));
+    }
+    found
+}
+
+fn reach(key: &str, address: &str) -> Finding {
+    let address = address.trim();
+    let bare = address.trim_start_matches("http://").trim_start_matches("https://");
+    let bare = bare.split('/').next().unwrap_or(bare);
+    let found = match bare.to_socket_addrs() {
+        Ok(found) => found,
+        Err(error) => return Bad(format!("{address}: {error}; look at `{key}`")),
+    };
+    let mut last = "the name has no address".to_owned();
+    for socket in found {
+        match TcpStream::connect_timeout(&socket, REACH_WITHIN) {
+            Ok(_) => return Good(format!("{address} takes connections")),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Bad(format!("{address} takes no connections: {last}; start it, or look at `{key}`"))
 }
 
 /// The directory, or the nearest folder above it that exists.
@@ -156,6 +195,17 @@ mod tests {
         assert!(text.contains("--admin-listen"), "{text}");
         drop(taken);
         assert!(matches!(port("listen", address, None), Good(_)));
+    }
+
+    #[test]
+    fn an_engine_that_is_away_is_bad_and_names_the_key() {
+        let here = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = here.local_addr().expect("address");
+        assert!(matches!(reach("nodes", &format!("http://{address}")), Good(_)));
+        drop(here);
+        let Bad(text) = reach("nodes", &address.to_string()) else { panic!("must be bad") };
+        assert!(text.contains("`nodes`"), "{text}");
+        assert!(matches!(reach("brokers", "no such host:1"), Bad(_)));
     }
 
     #[test]
