@@ -54,7 +54,7 @@ function receipt(state, batch) {
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until `good()`, at most `within` ms. */
-export async function until(good, what, within = 5000) {
+export async function until(good, what, within = 15000) {
   const end = Date.now() + within;
   while (!good()) {
     if (Date.now() > end) throw new Error(`not within ${within} ms: ${what}`);
