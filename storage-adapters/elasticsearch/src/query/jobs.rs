@@ -20,6 +20,8 @@ use crate::layout::{APP, Column};
 
 /// Group keys that are properties or ids: each doubles the readings.
 const SLOT_KEYS_MAX: usize = 6;
+/// Time buckets that are searched one by one where distinct values are counted.
+const SINGLES_MAX: usize = 100;
 /// Stretches of even time buckets.
 const RUNS_MAX: usize = 4_000;
 
@@ -55,6 +57,9 @@ struct Tally {
     filter: Option<usize>,
 }
 
+/// A group, and what is added to which of its measures.
+pub type Added = (Vec<KeyValue>, Vec<(usize, u64)>);
+
 /// What is counted.
 #[derive(Clone, PartialEq)]
 enum Subject {
@@ -72,8 +77,10 @@ pub fn jobs(
     let (atoms, runs) = times(question, by)?;
     let splits = splits(by)?;
     let mut jobs = Vec::new();
+    let single = singles(&atoms, &runs);
     for (subject, measures) in subjects(measures) {
-        for run in &runs {
+        let runs = if subject == Subject::Documents { &runs } else { &single };
+        for run in runs {
             for split in &splits {
                 jobs.push(job(question, by, run, &atoms, split, &subject, &measures, resolved));
             }
@@ -109,6 +116,25 @@ fn times(question: &Question, by: &[GroupKey]) -> Result<(Vec<Atom>, Vec<Run>), 
         )));
     }
     Ok((atoms, runs))
+}
+
+/// Stretches of few buckets as one each: what is counted distinct has many
+/// combinations, and a search of one bucket leaves the indices of other days alone.
+fn singles(atoms: &[Atom], runs: &[Run]) -> Vec<Run> {
+    if runs.iter().map(|run| run.atoms.len()).sum::<usize>() > SINGLES_MAX {
+        return runs.to_vec();
+    }
+    let single = |run: &Run| {
+        let (from, to) = run.within;
+        let of = run.atoms.clone().map(move |at| Run {
+            start: atoms[at].start,
+            interval: atoms[at].end.saturating_sub(atoms[at].start),
+            atoms: at..at + 1,
+            within: (atoms[at].start.max(from), atoms[at].end.min(to)),
+        });
+        of.collect::<Vec<_>>()
+    };
+    runs.iter().flat_map(single).collect()
 }
 
 /// Every way in which slot keys can be missing: the positions of those that are.
@@ -165,11 +191,10 @@ fn job(
         filters.push(query(&question.filter, resolved));
     }
     let (mut keys, mut columns, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-    let mut times = 0;
     for (at, key) in by.iter().enumerate() {
         let GroupKey::Field(field) = key else {
-            keys.push(KeyOf::Time(times));
-            times += 1;
+            let earlier = by[..at].iter().filter(|key| matches!(key, GroupKey::Time(_)));
+            keys.push(KeyOf::Time(earlier.count()));
             continue;
         };
         let column = Column::of(field);
@@ -250,7 +275,7 @@ impl Job {
     }
 
     /// What a bucket adds to which group; `None` where it is of another path.
-    pub fn read(&self, bucket: &Bucket) -> Option<(Vec<KeyValue>, Vec<(usize, u64)>)> {
+    pub fn read(&self, bucket: &Bucket) -> Option<Added> {
         let (atom, terms) = match (self.reading.time, bucket.key.first()) {
             (Some((start, interval)), Some(Part::Time(at))) => {
                 (usize::try_from((at - start) / interval).ok()?, &bucket.key[1..])
