@@ -34,11 +34,12 @@ pub(crate) struct Project {
     pub(crate) terms: Arc<Terms>,
 }
 
-/// All keys, tokens and projects of a config.
+/// All keys, tokens, projects and foreign app ids of a config.
 #[derive(Default)]
 pub(crate) struct Keyring {
     keys: HashMap<u64, Vec<(KeyDigest, Use)>>,
     projects: HashMap<String, Project>,
+    datarangers: HashMap<String, Arc<Terms>>,
 }
 
 // === impl Keyring ===
@@ -66,6 +67,9 @@ impl Keyring {
             let project = Project { token, terms: Arc::clone(&write) };
             self.projects.insert(sensors.project.clone(), project);
         }
+        for app_id in &config.datarangers_app_ids {
+            self.datarangers.insert(app_id.clone(), Arc::clone(&write));
+        }
     }
 
     fn insert(&mut self, key: &Secret, what: Use) {
@@ -86,6 +90,11 @@ impl Keyring {
     /// A Sensors project by name.
     pub(crate) fn project(&self, name: &str) -> Option<&Project> {
         self.projects.get(name)
+    }
+
+    /// The terms of a DataRangers `app_id`.
+    pub(crate) fn datarangers(&self, app_id: &str) -> Option<&Arc<Terms>> {
+        self.datarangers.get(app_id)
     }
 }
 

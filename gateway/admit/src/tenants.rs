@@ -114,17 +114,24 @@ impl Tenants {
         Ok(())
     }
 
-    /// Lets a request in by the key, or the Sensors project, it presents.
+    /// Lets a request in by the key, the Sensors project or the DataRangers `app_id` that it
+    /// presents.
     ///
     /// # Errors
     /// `key_missing`, `key_unknown`, `key_forbidden`; `rate_limited` where the
     /// address came too often without a known key.
     pub fn authenticate(&self, presented: &Presented<'_>) -> Result<Grant, Refusal> {
         let state = self.state.load();
-        let found = match (presented.key, presented.sensors_project) {
+        let foreign = (presented.sensors_project, presented.datarangers_app_id);
+        let found = match (presented.key, foreign) {
             (Some(key), _) => Self::by_key(&state, key),
-            (None, Some((project, token))) => Self::by_project(&state, project, token),
-            (None, None) => {
+            (None, (Some((project, token)), _)) => Self::by_project(&state, project, token),
+            (None, (None, Some(app_id))) => state.keyring.datarangers(app_id).ok_or_else(|| {
+                let detail = "this DataRangers app_id is not known here: add it to an app's \
+                              datarangers_app_ids";
+                Refusal::new(Reason::KeyUnknown, detail)
+            }),
+            (None, (None, None)) => {
                 let detail = format!("no key was presented: {WHERE}");
                 Err(Refusal::new(Reason::KeyMissing, detail))
             }

@@ -23,6 +23,14 @@ pub enum Dialect {
     Grpc,
     /// Sensors `/sa`, `/sa.gif`.
     Sensors,
+    /// CloudEvents `/cloudevents`.
+    CloudEvents,
+    /// Segment and Rudder `/v1/batch` and its single calls.
+    Segment,
+    /// OpenTelemetry logs, over HTTP and gRPC.
+    Otlp,
+    /// DataRangers `/list/`, `/profile/list`, `/webid/`.
+    DataRangers,
 }
 
 /// What a request presents to be let in.
@@ -32,6 +40,8 @@ pub struct Presented<'r> {
     pub key: Option<&'r str>,
     /// A Sensors project and its token (empty where none), in place of a key.
     pub sensors_project: Option<(&'r str, &'r str)>,
+    /// A DataRangers `app_id`, in place of a key.
+    pub datarangers_app_id: Option<&'r str>,
     /// `X-Sluice-Timestamp` (milliseconds) and `X-Sluice-Signature` (hex).
     pub signature: Option<(&'r str, &'r str)>,
     /// `Referer`, a weak signal for write keys.
@@ -68,7 +78,7 @@ pub struct Grant {
 pub struct SdkConfig {
     /// Whether SDKs report at all: the kill switch.
     pub enabled: bool,
-    /// Share of sessions that report, 0.0..=1.0.
+    /// Share of devices that report, 0.0..=1.0.
     pub sample_rate: f64,
     /// How often an SDK sends, milliseconds.
     pub flush_interval_ms: u64,
@@ -130,6 +140,10 @@ impl Dialect {
             Self::Native => "native",
             Self::Grpc => "grpc",
             Self::Sensors => "sensors",
+            Self::CloudEvents => "cloudevents",
+            Self::Segment => "segment",
+            Self::Otlp => "otlp",
+            Self::DataRangers => "datarangers",
         }
     }
 }

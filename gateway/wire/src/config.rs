@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sluice_event::limits::WIRE_BYTES_MAX;
 
 /// The listener's section of the config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,10 @@ pub struct WireConfig {
     pub body_rate_grace_ms: u64,
     /// Bytes of a body outside the ingest paths. Default 262,144.
     pub fallback_body_bytes_max: usize,
+    /// Bytes of bodies held before it is known whose they are, all together: those of
+    /// SDKs that name their app in the body alone. More are told to come again.
+    /// Default 67,108,864.
+    pub unverified_bytes_in_flight_max: usize,
     /// Open streams on one HTTP/2 connection. Default 128.
     pub http2_streams_max: u32,
     /// Streams that the peer reset and that are not yet accepted; more is taken
@@ -102,6 +107,7 @@ impl Default for WireConfig {
             body_rate_min_bytes_per_s: 1_024,
             body_rate_grace_ms: 5_000,
             fallback_body_bytes_max: 262_144,
+            unverified_bytes_in_flight_max: 64 * 1024 * 1024,
             http2_streams_max: 128,
             http2_pending_resets_max: 20,
             http2_local_resets_max: 128,
@@ -133,6 +139,13 @@ impl WireConfig {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} is 0; it must be at least 1"));
+        }
+        if self.unverified_bytes_in_flight_max < WIRE_BYTES_MAX {
+            let found = self.unverified_bytes_in_flight_max;
+            return Err(format!(
+                "unverified_bytes_in_flight_max is {found}; it must have room for one body, \
+                 {WIRE_BYTES_MAX} at least"
+            ));
         }
         if self.header_bytes_max < 8_192 {
             let found = self.header_bytes_max;

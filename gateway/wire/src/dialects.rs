@@ -69,6 +69,18 @@ pub trait Dialect: Send + Sync + 'static {
         head.presented()
     }
 
+    /// Whether the app is named in the body alone. Such a body is read before it is
+    /// known whose it is, out of one budget for all that are.
+    fn names_app_in_body(&self) -> bool {
+        false
+    }
+
+    /// What a request presents whose app is named in its body, as it came over the wire.
+    fn presented_in_body<'h>(&self, head: &'h Head, body: &'h [u8]) -> Presented<'h> {
+        let _ = body;
+        self.presented(head)
+    }
+
     /// Checks the head before anything is spent on the body.
     fn check_head(&self, head: &Head) -> Result<(), Refusal>;
 

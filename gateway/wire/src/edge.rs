@@ -8,6 +8,7 @@ mod health;
 mod sdk_config;
 mod stack;
 mod stream;
+mod unverified;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::dialects::{self, Action, Answer, Dialect, Route};
 use crate::head::Head;
 use crate::metrics::Metrics;
 use crate::reply::{self, Body};
+use unverified::Unverified;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -44,6 +46,8 @@ pub(crate) struct Edge<C> {
     pub grpc: tonic::service::Routes,
     /// Batches handed over, which outlive their connections.
     pub handed: TaskTracker,
+    /// Room for bodies that are not yet known to be anybody's.
+    pub unverified: Unverified,
     /// Set when the drain begins.
     pub draining: CancellationToken,
 }
@@ -74,6 +78,7 @@ impl<C: Collector> Edge<C> {
         Self {
             grpc: health::routes(Arc::clone(&collector), draining.clone()),
             collector,
+            unverified: Unverified::new(config.unverified_bytes_in_flight_max),
             config,
             fallback,
             metrics: Metrics::new(registry),
@@ -154,8 +159,11 @@ impl<C: Collector> Edge<C> {
     }
 
     fn method_not_allowed(&self, dialect: &dyn Dialect, route: &Route, head: &Head) -> Answer {
-        let allowed = route.methods.join(", ");
+        let mut allowed = route.methods.join(", ");
         let detail = format!("this path takes {allowed}");
+        if route.cors {
+            allowed.push_str(", OPTIONS");
+        }
         let refusal = Refusal::new(Reason::MethodNotAllowed, detail);
         self.collector.refused(None, dialect.kind(), &refusal);
         let mut answer = dialect.answer(head, "", Err(&refusal));

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, REFERER};
 use http::request::Parts;
 use sluice_event::Presented;
@@ -15,6 +17,20 @@ pub struct Head {
     pub query: Vec<(String, String)>,
     /// Address of the peer.
     pub peer: Option<IpAddr>,
+    /// The user of `Authorization: Basic` (RFC 7617), where dialects keep a key.
+    pub basic_user: Option<String>,
+}
+
+/// The user of basic credentials; `None` where there are none that can be read.
+fn basic_user(parts: &Parts) -> Option<String> {
+    let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (user, _) = pair.split_once(':')?;
+    Some(user.to_owned()).filter(|user| !user.is_empty())
 }
 
 // === impl Head ===
@@ -23,7 +39,8 @@ impl Head {
     /// Reads the query once.
     pub fn new(parts: Parts, peer: Option<IpAddr>) -> Self {
         let query = form_pairs(parts.uri.query().unwrap_or_default().as_bytes()).collect();
-        Self { parts, query, peer }
+        let basic_user = basic_user(&parts);
+        Self { parts, query, peer, basic_user }
     }
 
     /// A header's value where it is text.
@@ -60,6 +77,7 @@ impl Head {
         Presented {
             key: key.filter(|key| !key.is_empty()),
             sensors_project: None,
+            datarangers_app_id: None,
             signature,
             referer: self.header(&REFERER),
             peer: self.peer,
@@ -125,6 +143,16 @@ mod tests {
         assert_eq!(head("/?key=c", &[("x-sluice-key", "b")]).presented().key, Some("b"));
         assert_eq!(head("/?key=c%2B", &[("authorization", "Basic a")]).presented().key, Some("c+"));
         assert_eq!(head("/?key=", &[]).presented().key, None);
+    }
+
+    #[test]
+    fn the_basic_user_may_be_a_key() {
+        let user = |value| head("/", &[("authorization", value)]).basic_user;
+        assert_eq!(user("Basic ZGVtby13cml0ZS1rZXk6").as_deref(), Some("demo-write-key"));
+        assert_eq!(user("basic YTpiOmM=").as_deref(), Some("a"));
+        for wrong in ["Basic", "Basic !", "Basic Og==", "Basic YQ==", "Bearer YTpi"] {
+            assert_eq!(user(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

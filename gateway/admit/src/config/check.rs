@@ -83,6 +83,7 @@ impl Faults {
     fn duplicates(&mut self, config: &AppsConfig) {
         let mut keys: HashMap<&str, String> = HashMap::new();
         let mut projects: HashMap<&str, String> = HashMap::new();
+        let mut app_ids: HashMap<&str, String> = HashMap::new();
         for (id, app) in &config.apps {
             for (at, secret) in secrets(id, app) {
                 if let Some(other) = keys.insert(secret.expose(), at.clone()) {
@@ -93,6 +94,12 @@ impl Faults {
                 let at = format!("apps.{id}.sensors_projects[{n}]");
                 if let Some(other) = projects.insert(&sensors.project, at.clone()) {
                     self.0.push(format!("{at}: names the same project as {other}"));
+                }
+            }
+            for (n, app_id) in app.datarangers_app_ids.iter().enumerate() {
+                let at = format!("apps.{id}.datarangers_app_ids[{n}]");
+                if let Some(other) = app_ids.insert(app_id, at.clone()) {
+                    self.0.push(format!("{at}: is the same app_id as {other}"));
                 }
             }
         }
@@ -120,6 +127,12 @@ impl Faults {
             if let Some(token) = &sensors.token {
                 self.key(&format!("{at}.token"), token);
             }
+        }
+        for (n, app_id) in app.datarangers_app_ids.iter().enumerate() {
+            let ok = (1..=20).contains(&app_id.len()) && app_id.bytes().all(|b| b.is_ascii_digit());
+            self.require(ok, || {
+                format!("apps.{id}.datarangers_app_ids[{n}]: is 1-20 digits, such as 10001")
+            });
         }
         for (n, referer) in app.referer_app_ids.iter().enumerate() {
             let ok = !referer.is_empty() && referer.bytes().all(plain);

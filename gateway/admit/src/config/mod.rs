@@ -39,6 +39,9 @@ pub struct AppConfig {
     pub read_tokens: Vec<Secret>,
     /// Sensors projects that report into this app.
     pub sensors_projects: Vec<SensorsProject>,
+    /// `app_id`s of DataRangers SDKs that report into this app, as digits. They
+    /// ship in a package and are public by nature, as write keys are.
+    pub datarangers_app_ids: Vec<String>,
     /// Where not empty, write keys are taken only with a `Referer` of
     /// `https://servicewechat.com/{id}/…` for one of these ids. A weak signal,
     /// sent by WeChat alone: leave it empty for an app that runs in several hosts.
@@ -122,6 +125,7 @@ impl AppsConfig {
             server_keys: vec![ServerKey { key: Secret::new("demo-server-key"), hmac_secret: None }],
             read_tokens: vec![Secret::new("demo-read-token")],
             sensors_projects: vec![project("demo"), project("default")],
+            datarangers_app_ids: vec!["10001".to_owned()],
             rate: RateConfig::default(),
             ..AppConfig::default()
         };
@@ -138,6 +142,7 @@ impl Default for AppConfig {
             server_keys: Vec::new(),
             read_tokens: Vec::new(),
             sensors_projects: Vec::new(),
+            datarangers_app_ids: Vec::new(),
             referer_app_ids: Vec::new(),
             rate: RateConfig::default(),
             past_max_ms: PAST_MAX_MS,

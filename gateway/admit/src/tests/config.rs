@@ -50,6 +50,7 @@ fn each_value_has_its_range() {
         ("server_keys[0].hmac_secret", |app| app.server_keys[0].hmac_secret = Some("".into())),
         ("read_tokens[0]", |app| app.read_tokens[0] = "".into()),
         ("sensors_projects[0].project", |app| app.sensors_projects[0].project.clear()),
+        ("datarangers_app_ids[0]", |app| app.datarangers_app_ids[0].push('x')),
         ("sensors_projects[0].token", |app| app.sensors_projects[0].token = Some("".into())),
         ("referer_app_ids[0]", |app| app.referer_app_ids = vec!["a/b".to_owned()]),
         ("rate.events_per_s", |app| app.rate.events_per_s = Some(0)),

@@ -40,6 +40,7 @@ fn two_apps() -> AppsConfig {
             project: "shop".to_owned(),
             token: secret("shop-token"),
         }],
+        datarangers_app_ids: vec!["20002".to_owned()],
         referer_app_ids: vec!["wx1".to_owned()],
         ..AppConfig::default()
     };
@@ -62,6 +63,10 @@ fn sensors<'r>(project: &'r str, token: &'r str) -> Presented<'r> {
     Presented { key: None, sensors_project: Some((project, token)), ..key("") }
 }
 
+fn datarangers(app_id: &str) -> Presented<'_> {
+    Presented { key: None, datarangers_app_id: Some(app_id), ..key("") }
+}
+
 fn outcome(rig: &Rig, presented: &Presented<'_>) -> Result<(String, KeyKind), Reason> {
     let grant = rig.tenants.authenticate(presented);
     grant.map(|grant| (grant.app_id.to_string(), grant.kind)).map_err(|refusal| refusal.reason)
@@ -82,6 +87,9 @@ fn keys_open_what_they_are_for() {
         (sensors("shop", ""), Err(Reason::KeyUnknown)),
         (sensors("shop", "shop-toke"), Err(Reason::KeyUnknown)),
         (sensors("other", ""), Err(Reason::KeyUnknown)),
+        (datarangers("10001"), Ok(("demo", KeyKind::Write))),
+        (datarangers("20002"), Ok(("shop", KeyKind::Write))),
+        (datarangers("10002"), Err(Reason::KeyUnknown)),
         (key("shop-read"), Err(Reason::KeyForbidden)),
         (key("shop-hmac"), Err(Reason::KeyUnknown)),
         (key("shop-writ"), Err(Reason::KeyUnknown)),

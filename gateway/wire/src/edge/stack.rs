@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Method;
 use hyper::body::Incoming;
-use sluice_event::{Collector, Receipt, Refusal};
+use sluice_event::{Collector, Limits, Receipt, Refusal};
 
 use super::hand_over::{Parcel, hand_over};
 use super::{Edge, body};
@@ -52,13 +52,29 @@ async fn steps<C: Collector>(
     // What the head alone rules out.
     dialect.check_head(head)?;
     let encoding = dialect.encoding(head)?;
-    // Before the body: bytes of strangers are never held in memory.
-    let presented = dialect.presented(head);
+    let start = Instant::now();
+    let mut unverified = Bytes::new();
+    let mut _room = None;
+    let presented = if dialect.names_app_in_body() {
+        // Some SDKs name their app there alone: one budget holds all such bodies.
+        let bytes_max = dialect.wire_bytes_max(&Limits::default());
+        _room = Some(edge.unverified.room(incoming, bytes_max)?);
+        unverified = body::read(incoming, bytes_max, edge.config.pace()).await?;
+        dialect.presented_in_body(head, &unverified)
+    } else {
+        // Else bytes of strangers are never held in memory.
+        dialect.presented(head)
+    };
     let grant = edge.collector.authenticate(&presented)?;
     *app_id = Some(Arc::clone(&grant.app_id));
     // Within the app's own limit; a claimed length over it is refused unread.
-    let start = Instant::now();
-    let body = if head.parts.method == Method::GET {
+    let body = if dialect.names_app_in_body() {
+        let bytes_max = dialect.wire_bytes_max(&grant.limits);
+        if unverified.len() > bytes_max {
+            return Err(body::too_large(bytes_max));
+        }
+        unverified.clone()
+    } else if head.parts.method == Method::GET {
         // The query is the body; the head's limit has bounded it.
         Bytes::copy_from_slice(head.parts.uri.query().unwrap_or_default().as_bytes())
     } else {
