@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
+
 use axum::body::Body;
 use common::{NOW_MS, TOKEN, World, document};
 use http::{Request, StatusCode};
@@ -350,6 +352,24 @@ async fn an_estimate_is_called_one() {
         (&body["meta"]["exact"], &body["results"][0]["metrics"][0]),
         (&json!(true), &json!(1))
     );
+}
+
+/// Seconds behind are the ordinary state of stores; more is said, of periods that reach so far.
+#[tokio::test]
+async fn an_answer_says_where_the_stores_are_behind() {
+    let world = small_world().await;
+    let mut question = json!({"metrics": ["visit_pv"], "date_range": {"last": "1d"}});
+    for (behind_ms, warned) in [(9_000, false), (11_000, true)] {
+        world.behind_ms.store(behind_ms, Ordering::Relaxed);
+        let meta = &world.answer(&question).await["meta"];
+        assert_eq!(meta["warnings"].to_string().contains("complete_until"), warned, "{meta}");
+        assert_eq!(
+            meta["complete_until"],
+            format!("2026-11-20T23:59:{}+08:00", 60 - behind_ms / 1_000)
+        );
+    }
+    question["date_range"] = json!(["2026-11-01", "2026-11-01"]);
+    assert_eq!(world.answer(&question).await["meta"]["warnings"], json!([]));
 }
 
 /// An autumn day of New York has 25 hours, each with its own label.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use load_tests::crowd::{Crowd, now_ms};
 use load_tests::population::Population;
+use load_tests::proxy::Fault;
 use load_tests::sender::Sender;
 
 use crate::cluster::Cluster;
@@ -28,10 +29,14 @@ async fn acknowledges_early(cluster: &mut Cluster, sender: &Sender) {
     let events = Population::new(3, "early", 50, 5).events(100, now_ms());
     sender.post(&gateway.http, &events[..50], now_ms()).await.expect("taken");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    cluster.services("pause", "kafka");
+    // Nothing reaches the broker any more, not even its socket.
+    cluster.proxies.kafka.set(Fault::Silent);
     sender.post(&gateway.http, &events[50..], now_ms()).await.expect("taken, as it says");
     gateway.kill();
-    cluster.services("resume", "kafka");
+    // What was on its way goes down with the connections.
+    cluster.proxies.kafka.set(Fault::Reset);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.proxies.kafka.set(Fault::None);
     cluster.settled(sender).await;
     let verdict = judge(sender, cluster.asked(), "early").await.expect("answers");
     assert_eq!((verdict.counted, verdict.lost.len()), (50, 50), "{verdict:?}");

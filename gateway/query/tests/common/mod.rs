@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part of it
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -38,6 +39,8 @@ pub struct World {
     pub log: Arc<MemoryLog>,
     pub dedupe: Arc<MemoryDedupe>,
     pub moods: Script,
+    /// How far behind the clock the stores are.
+    pub behind_ms: Arc<AtomicI64>,
     pub clock: ManualClock,
     pub live: broadcast::Sender<EventDocument>,
     pub registry: Registry,
@@ -105,7 +108,8 @@ impl World {
         let dedupe = Arc::new(MemoryDedupe::new());
         let (live, registry) = (broadcast::channel(4).0, Registry::new());
         let rejected = AppHash::of("demo").key("rejected");
-        let until = clock.clone();
+        let (until, behind_ms) = (clock.clone(), Arc::<AtomicI64>::default());
+        let behind = Arc::clone(&behind_ms);
         let api = QueryApi::new(QueryDeps {
             documents: Arc::new(Moody { documents: documents.clone(), moods: moods.clone() }),
             rows: rows.clone(),
@@ -113,7 +117,9 @@ impl World {
             first: first_in(dedupe.clone()),
             access: Arc::new(access),
             live: live.clone(),
-            complete_until_ms: Arc::new(move || sluice_telemetry::Clock::now_ms(&until)),
+            complete_until_ms: Arc::new(move || {
+                sluice_telemetry::Clock::now_ms(&until) - behind.load(Ordering::Relaxed)
+            }),
             recent: Arc::new(move |key| {
                 (key == rejected).then(|| RecentFate {
                     outcome: Outcome::Rejected,
@@ -127,7 +133,7 @@ impl World {
             registry: registry.clone(),
         });
         let router = api.router();
-        Self { router, documents, rows, log, dedupe, moods, clock, live, registry }
+        Self { router, documents, rows, log, dedupe, moods, clock, behind_ms, live, registry }
     }
 
     /// Files events as fan out would.
