@@ -8,6 +8,8 @@
 pub mod grpc;
 pub mod native;
 pub mod sensors;
+#[allow(dead_code)] // until the first dialect that reads it
+mod time;
 
 use std::borrow::Cow;
 
