@@ -5,7 +5,9 @@
 //! stack's, the same for all. A new dialect is a folder here, its line in
 //! [`ALL`], and its vectors under `sdk-spec/vectors/`.
 
+pub mod datarangers;
 pub mod grpc;
+mod identity;
 pub mod native;
 pub mod sensors;
 #[allow(dead_code)] // until the first dialect that reads it
@@ -21,7 +23,8 @@ use crate::inflate::{Encoding, Inflater};
 use crate::reply::Body;
 
 /// Every dialect.
-pub const ALL: &[&dyn Dialect] = &[&native::Native, &sensors::Sensors, &grpc::Grpc];
+pub const ALL: &[&dyn Dialect] =
+    &[&native::Native, &sensors::Sensors, &datarangers::DataRangers, &grpc::Grpc];
 
 /// What a path is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,6 +89,7 @@ fn exercise(path: &str, media: &str, bytes: &[u8]) {
     let (dialect, _) = dialects::find(head.parts.uri.path()).expect("claimed");
     let Presented { key, .. } = dialect.presented(&head);
     assert_eq!(key, None);
+    dialect.presented_in_body(&head, bytes);
     let limits = Limits::default();
     let payload = dialect.unwrap(&head, bytes, &limits, &mut Inflater::default());
     if let Ok(payload) = payload {
@@ -102,12 +103,14 @@ fn exercise_all(bytes: &[u8]) {
     exercise("/sluice.v1.Collector/Collect", "application/grpc", bytes);
     exercise("/sa?gzip=1", "text/plain", bytes);
     exercise("/sa", "text/plain", bytes);
+    exercise("/list/", "application/json", bytes);
+    exercise("/webid/", "application/json", bytes);
 }
 
 fn bodies_of_vectors() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk-spec/vectors");
     let mut bodies = Vec::new();
-    for dialect in ["native", "sensors"] {
+    for dialect in ["native", "sensors", "datarangers"] {
         for entry in fs::read_dir(folder.join(dialect)).expect("vectors") {
             let bytes = fs::read(entry.expect("readable").path()).expect("readable");
             if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

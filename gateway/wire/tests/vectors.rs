@@ -22,8 +22,19 @@ fn reply(answer: &Answer) -> Value {
     });
     if let Value::Object(members) = &mut body {
         members.remove("server_time");
+        mask_web_id(members.get_mut("web_id"));
     }
     json!({"status": answer.status, "body": body})
+}
+
+/// Web ids are new each time: only their form can be told beforehand.
+fn mask_web_id(found: Option<&mut Value>) {
+    if let Some(web_id) = found {
+        let text = web_id.as_str().unwrap_or_default();
+        if text.len() == 19 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            *web_id = "<19 digits>".into();
+        }
+    }
 }
 
 async fn check(dialect: &str) -> usize {
@@ -44,6 +55,7 @@ async fn check(dialect: &str) -> usize {
         if found.is_null() {
             found = json!({});
         }
+        mask_web_id(found.pointer_mut("/envelope/batch_id"));
         found["dialect"] = dialect.into();
         found["received_at"] = expected["received_at"].clone();
         found["reply"] = reply(&first);
@@ -75,4 +87,9 @@ async fn native() {
 #[tokio::test]
 async fn sensors() {
     assert!(check("sensors").await >= 20);
+}
+
+#[tokio::test]
+async fn datarangers() {
+    assert!(check("datarangers").await >= 8);
 }

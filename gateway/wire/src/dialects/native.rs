@@ -106,7 +106,7 @@ impl Dialect for Native {
 }
 
 /// Takes one string's quotes and escapes off, where the body is a JSON string.
-fn once_more(body: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+pub(super) fn once_more(body: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'"') {
         return Ok(Cow::Borrowed(body));
     }

@@ -13,9 +13,9 @@ use std::borrow::Cow;
 
 use sluice_event::limits::IDS_MAX;
 use sluice_event::{Batch, Limits, Parsed, Reason, Refusal, Text};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::map;
+use crate::dialects::identity::Identity;
 use crate::dialects::native::json::utf8;
 use crate::dialects::{too_large, too_many_events};
 use crate::json::{Broken, Cursor, Value};
@@ -110,15 +110,10 @@ fn one<'b>(
     Ok(())
 }
 
-/// The event's id: `sa-` and 128 bits in hex.
+/// The event's id.
 fn identity(project: &str, sent: &Sent<'_>, text: &str) -> Result<String, Broken> {
-    let mut of = Vec::with_capacity(256);
-    let mut part = |part: &[u8]| {
-        // With lengths, no two lists of parts read alike.
-        of.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        of.extend_from_slice(part);
-    };
-    part(project.as_bytes());
+    let mut identity = Identity::new();
+    identity.part(project.as_bytes());
     if sent.track_id.is_empty() {
         let mut cursor = Cursor::new(text);
         cursor.object(|cursor, key| {
@@ -126,20 +121,20 @@ fn identity(project: &str, sent: &Sent<'_>, text: &str) -> Result<String, Broken
             let start = cursor.at();
             cursor.skip()?;
             if key != "_flush_time" {
-                part(key.as_bytes());
-                part(cursor.since(start).as_bytes());
+                identity.part(key.as_bytes());
+                identity.part(cursor.since(start).as_bytes());
             }
             Ok::<_, Broken>(())
         })?;
     } else {
         let time = sent.time_ms.unwrap_or(0).to_le_bytes();
         for text in [&sent.distinct_id, &sent.kind, &sent.event] {
-            part(text.as_bytes());
+            identity.part(text.as_bytes());
         }
-        part(&time);
-        part(sent.track_id.as_bytes());
+        identity.part(&time);
+        identity.part(sent.track_id.as_bytes());
     }
-    Ok(format!("sa-{:032x}", xxh3_128(&of)))
+    Ok(identity.id("sa"))
 }
 
 // === impl Sent ===
