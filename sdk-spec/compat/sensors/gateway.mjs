@@ -14,8 +14,10 @@ export function dataDir() {
   return fs.mkdtempSync(path.join(os.tmpdir(), "sluice-compat-"));
 }
 
-export async function start(dir, { port = 0, env = {} } = {}) {
+/** `config`: a config file; without one the app `demo` stands in. */
+export async function start(dir, { port = 0, env = {}, config } = {}) {
   const args = ["serve", "--listen", `127.0.0.1:${port}`, "--admin-listen", "127.0.0.1:0", "--data-dir", dir];
+  if (config) args.push("--config", config);
   const child = spawn(BIN, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
   child.stdout.resume();
   const file = path.join(dir, "addresses.json");
