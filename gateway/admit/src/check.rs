@@ -71,10 +71,16 @@ impl Terms {
         mut event: Event<'b>,
         received_ms: i64,
     ) -> Result<Admitted<'b>, Bad> {
+        // Of the event as sent: a retry without a time is received at another one.
+        let fingerprint = fingerprint(&event);
+        if envelope.time_of_receipt && event.time_ms.is_none() {
+            // By the clock that the correction starts from.
+            let sent_ms = Some(envelope.sent_at_ms).filter(|sent_ms| *sent_ms != 0);
+            event.time_ms = sent_ms.or(Some(received_ms));
+        }
         match self.judge(envelope, &event, received_ms) {
             Ok((timing, rewritten)) => {
                 let key = self.tenant.hash().key(&event.id);
-                let fingerprint = fingerprint(&event);
                 let mut flags = 0;
                 if timing.corrected {
                     flags |= FLAG_CORRECTED;

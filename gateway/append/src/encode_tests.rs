@@ -84,6 +84,7 @@ fn any_envelope() -> impl Strategy<Value = Envelope<'static>> {
             batch_id: batch_id.into(),
             attempt: numbers.2,
             dropped: numbers.3,
+            time_of_receipt: false,
         }
     })
 }

@@ -42,6 +42,8 @@ pub struct Envelope<'b> {
     pub attempt: u32,
     /// Events the client lost since its last success.
     pub dropped: u64,
+    /// An event without a time happened when it is received. Otherwise it is refused.
+    pub time_of_receipt: bool,
 }
 
 /// The device that reports.

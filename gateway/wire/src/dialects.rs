@@ -5,12 +5,15 @@
 //! stack's, the same for all. A new dialect is a folder here, its line in
 //! [`ALL`], and its vectors under `sdk-spec/vectors/`.
 
+pub mod cloudevents;
 pub mod datarangers;
 pub mod grpc;
 mod identity;
+mod members;
+mod names;
 pub mod native;
+pub mod segment;
 pub mod sensors;
-#[allow(dead_code)] // until the first dialect that reads it
 mod time;
 
 use std::borrow::Cow;
@@ -23,8 +26,14 @@ use crate::inflate::{Encoding, Inflater};
 use crate::reply::Body;
 
 /// Every dialect.
-pub const ALL: &[&dyn Dialect] =
-    &[&native::Native, &sensors::Sensors, &datarangers::DataRangers, &grpc::Grpc];
+pub const ALL: &[&dyn Dialect] = &[
+    &native::Native,
+    &sensors::Sensors,
+    &datarangers::DataRangers,
+    &grpc::Grpc,
+    &cloudevents::CloudEvents,
+    &segment::Segment,
+];
 
 /// What a path is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

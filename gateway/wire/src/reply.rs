@@ -47,6 +47,8 @@ struct ResultJson<'r> {
 #[derive(Serialize)]
 struct ReceiptJson<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorJson<'r>>,
     accepted: u32,
     duplicates: u32,
@@ -80,19 +82,47 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
+/// How the fates of events are told to clients that look at the status alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// They resend a whole request or nothing: 503 where *any* event should come
+    /// again. What was taken the first time is a duplicate the second.
+    pub whole: bool,
+    /// The request can hold one event only: where that is rejected, so is the
+    /// request, with that reason's status.
+    pub lone: bool,
+    /// They expect `"success": true` where every fate is final.
+    pub success: bool,
+}
+
 /// The answer to a batch whose events have fates.
 ///
 /// Where nothing became durable and something should come again, it is 503 with
 /// the first such event's reason, beside the fates.
 pub fn receipt(receipt: &Receipt) -> Response<Body> {
-    let nothing = receipt.nothing_durable();
-    let error = nothing.then(|| ErrorJson {
-        reason: receipt.retry_reason().unwrap_or(Reason::LogUnavailable),
-        detail: NOTHING_DURABLE,
-        limit: None,
-    });
+    receipt_in(receipt, Manner::default())
+}
+
+/// The answer to a batch whose events have fates, in the manner of a protocol.
+pub(crate) fn receipt_in(receipt: &Receipt, manner: Manner) -> Response<Body> {
+    let again = receipt.nothing_durable() || manner.whole && receipt.retry > 0;
+    let lone = manner.lone && (receipt.rejected, receipt.total()) == (1, 1);
+    let refused = receipt.results.first().filter(|_| lone);
+    let error = if again {
+        let reason = receipt.retry_reason().unwrap_or(Reason::LogUnavailable);
+        let detail = if receipt.nothing_durable() { NOTHING_DURABLE } else { NOT_ALL_DURABLE };
+        Some(ErrorJson { reason, detail, limit: None })
+    } else {
+        refused.and_then(|result| {
+            Some(ErrorJson { reason: result.reason?, detail: &result.detail, limit: None })
+        })
+    };
     let wait_ms = (receipt.retry > 0).then_some(receipt.retry_after_ms);
-    let status = if nothing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = match &error {
+        Some(_) if again => StatusCode::SERVICE_UNAVAILABLE,
+        Some(error) => error.reason.status(),
+        None => StatusCode::OK,
+    };
     let results = receipt.results.iter().map(|result| ResultJson {
         index: result.index,
         id: &result.id,
@@ -101,6 +131,7 @@ pub fn receipt(receipt: &Receipt) -> Response<Body> {
         detail: &result.detail,
     });
     let body = ReceiptJson {
+        success: manner.success.then_some(error.is_none()),
         error,
         accepted: receipt.accepted,
         duplicates: receipt.duplicates,
@@ -111,7 +142,7 @@ pub fn receipt(receipt: &Receipt) -> Response<Body> {
         retry_after_ms: wait_ms,
     };
     let mut response = json(status, &body);
-    if nothing {
+    if again {
         retry_after(response.headers_mut(), wait_ms.unwrap_or(RETRY_AFTER_DEFAULT_MS));
     }
     response
@@ -120,6 +151,10 @@ pub fn receipt(receipt: &Receipt) -> Response<Body> {
 /// What a sender is told where nothing became durable.
 pub(crate) const NOTHING_DURABLE: &str =
     "nothing could be made durable; resend these events with the same ids after the wait";
+
+/// What a sender that resends whole requests is told where a part became durable.
+const NOT_ALL_DURABLE: &str = "not every event could be made durable; resend the request with \
+    the same ids after the wait: what was taken is not counted again";
 
 /// The answer to a request that was refused.
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
@@ -192,6 +227,32 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(&text(response)).expect("JSON");
         assert_eq!(body["error"]["reason"], "outcome_unknown");
         assert_eq!(body["results"][0]["outcome"], "retry");
+    }
+
+    #[test]
+    fn clients_that_see_the_status_alone_are_told_by_it() {
+        let manner = Manner { whole: true, lone: true, success: true };
+        let part = Receipt {
+            accepted: 2,
+            retry: 1,
+            results: vec![result(1, Outcome::Retry, Some(Reason::LogUnavailable))],
+            ..Receipt::default()
+        };
+        assert_eq!(receipt(&part).status(), 200);
+        let response = receipt_in(&part, manner);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        let body: serde_json::Value = serde_json::from_str(&text(response)).expect("JSON");
+        assert_eq!((&body["success"], &body["accepted"]), (&false.into(), &2.into()));
+
+        let results = vec![result(0, Outcome::Rejected, Some(Reason::EventTooLarge))];
+        let lone = Receipt { rejected: 1, results, ..Receipt::default() };
+        assert_eq!(receipt(&lone).status(), 200);
+        let response = receipt_in(&lone, manner);
+        assert_eq!(response.status(), 413);
+        assert!(!response.headers().contains_key(RETRY_AFTER));
+        let fine = receipt_in(&Receipt { accepted: 1, ..Receipt::default() }, manner);
+        assert!(text(fine).starts_with(r#"{"success":true,"accepted":1"#));
     }
 
     #[test]

@@ -105,12 +105,15 @@ fn exercise_all(bytes: &[u8]) {
     exercise("/sa", "text/plain", bytes);
     exercise("/list/", "application/json", bytes);
     exercise("/webid/", "application/json", bytes);
+    exercise("/cloudevents", "application/cloudevents+json", bytes);
+    exercise("/v1/batch", "application/json", bytes);
+    exercise("/v1/page", "text/plain", bytes);
 }
 
 fn bodies_of_vectors() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk-spec/vectors");
     let mut bodies = Vec::new();
-    for dialect in ["native", "sensors", "datarangers"] {
+    for dialect in ["native", "sensors", "datarangers", "cloudevents", "segment"] {
         for entry in fs::read_dir(folder.join(dialect)).expect("vectors") {
             let bytes = fs::read(entry.expect("readable").path()).expect("readable");
             if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -93,3 +93,13 @@ async fn sensors() {
 async fn datarangers() {
     assert!(check("datarangers").await >= 8);
 }
+
+#[tokio::test]
+async fn cloudevents() {
+    assert!(check("cloudevents").await >= 20);
+}
+
+#[tokio::test]
+async fn segment() {
+    assert!(check("segment").await >= 20);
+}

@@ -180,6 +180,25 @@ fn times() {
     }
 }
 
+/// Where a protocol leaves the time out, the event happened when it is received,
+/// whatever the sender's clock says; sent again, it is still the same event.
+#[test]
+fn times_of_receipt() {
+    let untimed = || Event { time_ms: None, ..event() };
+    let check = |sent_at_ms, received_ms| {
+        let envelope = Envelope { sent_at_ms, time_of_receipt: true, ..Envelope::default() };
+        terms(KeyKind::Write).check(&envelope, untimed(), received_ms).expect("passes")
+    };
+    for sent_ms in [0, 1_000, NOW - DAY, NOW, NOW + 40 * DAY] {
+        assert_eq!(check(sent_ms, NOW).timing.corrected_ms, NOW, "{sent_ms}");
+    }
+    assert_eq!(check(0, NOW).event.time_ms, Some(NOW));
+    assert_eq!(check(0, NOW).fingerprint, check(NOW, NOW + 60_000).fingerprint);
+    let envelope = Envelope { time_of_receipt: true, ..Envelope::default() };
+    let timed = terms(KeyKind::Write).check(&envelope, event(), NOW).expect("passes");
+    assert_eq!(timed.event.time_ms, event().time_ms, "a time that is sent stays");
+}
+
 #[test]
 fn the_window_is_the_apps_own() {
     let config = AppConfig { past_max_ms: 60_000, future_max_ms: 0, ..AppConfig::default() };

@@ -44,4 +44,13 @@ mod tests {
         assert_ne!(of(&["ab", ""]), of(&["a", "b"]));
         assert_eq!(of(&[]).len(), 34);
     }
+
+    /// Ids are kept in logs and stores: they must not change.
+    #[test]
+    fn is_pinned() {
+        let mut identity = Identity::new();
+        identity.part(b"/jd/app");
+        identity.part(b"e-1");
+        assert_eq!(identity.id("x"), "x-55d570bae9676e53f9abeea551a3eb41");
+    }
 }

@@ -1,8 +1,10 @@
 //! Moments written as text: RFC 3339, as CloudEvents and Segment send them.
 //!
-//! An offset from UTC is demanded: without one a text names no moment.
+//! An offset from UTC is demanded: without one a text names no moment. Time zones
+//! by name are those that the binary carries.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Longest text that is looked at, bytes; nanoseconds and an offset take 35.
 const TEXT_BYTES_MAX: usize = 64;
@@ -20,6 +22,16 @@ pub(crate) fn rfc3339_ms(text: &str) -> Option<i64> {
     }
     let moment: Timestamp = text.parse().ok()?;
     Some(moment.as_nanosecond().div_euclid(1_000_000) as i64)
+}
+
+/// A time zone's offset from UTC at a moment, minutes, cut off towards zero;
+/// `None` for a zone that is not known and a moment out of range. East is positive.
+pub(crate) fn offset_min(zone: &str, at_ms: i64) -> Option<i32> {
+    if zone.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let at = Timestamp::from_millisecond(at_ms).ok()?;
+    Some(TimeZone::get(zone).ok()?.to_offset(at).seconds() / 60)
 }
 
 #[cfg(test)]
@@ -60,6 +72,17 @@ mod tests {
         ] {
             assert_eq!(rfc3339_ms(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn offsets() {
+        assert_eq!(offset_min("Asia/Shanghai", 1_795_200_523_217), Some(480));
+        assert_eq!(offset_min("America/St_Johns", 1_795_200_523_217), Some(-210));
+        assert_eq!(offset_min("America/St_Johns", 1_780_000_000_000), Some(-150), "in summer");
+        assert_eq!(offset_min("UTC", 0), Some(0));
+        assert_eq!(offset_min("Nowhere/At_All", 0), None);
+        assert_eq!(offset_min("../../etc/passwd", 0), None);
+        assert_eq!(offset_min("Asia/Shanghai", i64::MAX), None);
     }
 
     proptest! {

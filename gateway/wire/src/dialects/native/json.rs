@@ -16,7 +16,7 @@ use crate::dialects::{too_large, too_many_events};
 use crate::json::{Broken, Cursor, Value};
 
 /// The names of the event types.
-const TYPES: [(&str, EventType); 8] = [
+pub(crate) const TYPES: [(&str, EventType); 8] = [
     ("track", EventType::Track),
     ("user_set", EventType::UserSet),
     ("user_set_once", EventType::UserSetOnce),
