@@ -3,23 +3,21 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::shard::GENERATIONS;
-use crate::table::{SLOT_BYTES, Table};
+use crate::table::{BUCKET_BYTES, WAYS};
 
 /// Least `bytes_max`.
 pub const BYTES_MIN: usize = 1024 * 1024;
-/// A table is at most about this large, so that allocating or dropping one
-/// stalls nobody.
-const TABLE_BYTES_TARGET: usize = 256 * 1024;
-const SHARDS_MIN: usize = 16;
-const SHARDS_MAX: usize = 4096;
+/// A table is about this large: a huge page, and allocated so fast that nobody notices.
+const TABLE_BYTES_TARGET: usize = 2 * 1024 * 1024;
+const TABLES_MIN: usize = 16;
+const TABLES_MAX: usize = 4096;
 
 /// Bounds of what is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RememberConfig {
     /// Bytes of all tables of confirmed keys, at least [`BYTES_MIN`]. A key
-    /// takes 23.5 bytes in a full table.
+    /// takes 23.3 bytes.
     pub bytes_max: usize,
     /// Keys in flight at once, at least 1; about 100 bytes each, beside
     /// `bytes_max`.
@@ -41,8 +39,9 @@ pub enum RememberConfigError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// A power of two.
-    pub(crate) shards: usize,
-    pub(crate) table_slots: usize,
+    pub(crate) tables: usize,
+    /// Buckets of each table.
+    pub(crate) buckets: usize,
 }
 
 // === impl RememberConfig ===
@@ -66,10 +65,9 @@ impl RememberConfig {
     }
 
     pub(crate) fn layout(&self) -> Layout {
-        let shards = (self.bytes_max / GENERATIONS / TABLE_BYTES_TARGET)
-            .clamp(SHARDS_MIN, SHARDS_MAX)
-            .next_power_of_two();
-        Layout { shards, table_slots: self.bytes_max / shards / GENERATIONS / SLOT_BYTES }
+        let tables =
+            (self.bytes_max / TABLE_BYTES_TARGET).clamp(TABLES_MIN, TABLES_MAX).next_power_of_two();
+        Layout { tables, buckets: self.bytes_max / tables / BUCKET_BYTES }
     }
 }
 
@@ -78,7 +76,7 @@ impl RememberConfig {
 impl Layout {
     /// Keys remembered when every table is full.
     pub(crate) fn capacity(self) -> usize {
-        self.shards * GENERATIONS * Table::keys_max(self.table_slots)
+        self.tables * self.buckets * WAYS
     }
 }
 
@@ -90,9 +88,9 @@ mod tests {
     fn layout_stays_within_its_bytes() {
         for bytes_max in [BYTES_MIN, 10_000_000, 256 << 20, 3 << 30, 100 << 30] {
             let layout = RememberConfig { bytes_max, ..Default::default() }.layout();
-            let bytes = layout.shards * GENERATIONS * layout.table_slots * SLOT_BYTES;
+            let bytes = layout.tables * layout.buckets * BUCKET_BYTES;
             assert!(bytes <= bytes_max && bytes > bytes_max * 9 / 10, "{layout:?}");
-            assert!(layout.shards.is_power_of_two());
+            assert!(layout.tables.is_power_of_two());
         }
     }
 

@@ -7,9 +7,9 @@
 //! dropped, panic or time out at any point: the guard releases.
 //!
 //! Exact: full 128-bit keys are compared, so that a hit is never a guess.
-//! Bounded: keys are forgotten roughly first in, first out, a quarter of a
-//! shard at a time. Forgetting is harmless: the log's own order decides who was
-//! first, a forgotten duplicate costs an append and is sorted out behind it.
+//! Bounded: keys are forgotten one by one, roughly first in, first out. Forgetting
+//! is harmless: the log's own order decides who was first, a forgotten duplicate
+//! costs an append and is sorted out behind it.
 //!
 //! Tables are keyed by a hash with a seed of this process: ids are chosen by
 //! strangers, who must not be able to crowd one slot.
@@ -38,17 +38,27 @@ use crate::flight::Flight;
 use crate::metrics::Metrics;
 use crate::reservations::Asked;
 use crate::shard::{Change, Pending, Shard};
+use crate::table::Table;
 
 /// Recently appended event ids, and those in flight. Shared by all requests.
 pub struct Remembered {
-    shards: Box<[Mutex<Shard>]>,
-    shard_shift: u32,
+    tables: Box<[Table]>,
+    table_shift: u32,
+    shards: Box<[Padded]>,
     hasher: RandomState,
     in_flight: AtomicUsize,
     in_flight_max: usize,
     capacity: usize,
     metrics: Metrics,
 }
+
+/// A shard on cache lines of its own.
+#[repr(align(128))]
+struct Padded(Mutex<Shard>);
+
+/// Locks. Few, so that a batch takes each at most once for all its keys there: taking one
+/// for every key would wait for memory key by key.
+const SHARDS: usize = 8;
 
 /// Too many keys are in flight; nothing was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -73,10 +83,11 @@ impl Remembered {
         config.check()?;
         let layout = config.layout();
         let hasher = RandomState::new();
-        let shard = || Mutex::new(Shard::new(layout.table_slots, hasher.clone()));
+        let shard = || Padded(Mutex::new(Shard::with_hasher(hasher.clone())));
         Ok(Arc::new(Self {
-            shards: (0..layout.shards).map(|_| shard()).collect(),
-            shard_shift: 64 - layout.shards.trailing_zeros(),
+            tables: (0..layout.tables).map(|_| Table::new(layout.buckets)).collect(),
+            table_shift: 64 - layout.tables.trailing_zeros(),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher,
             in_flight: AtomicUsize::new(0),
             in_flight_max: config.in_flight_max,
@@ -85,8 +96,8 @@ impl Remembered {
         }))
     }
 
-    /// Keys remembered when every table is full. At least three quarters of
-    /// that are, once so many were confirmed.
+    /// Keys remembered when every bucket is full. All but one in 10,000 of the newest
+    /// 40 % of that are remembered, and half of those that are as old as all of it.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -110,18 +121,26 @@ impl Remembered {
             remembered: Arc::clone(self),
             flight: Arc::new(Flight::new(keys.len())),
             asked: Vec::with_capacity(keys.len()),
-            verdicts: Vec::with_capacity(keys.len()),
+            held: vec![false; keys.len()],
+            verdicts: vec![Verdict::Fresh; keys.len()],
         };
-        for &(Key(key), fingerprint) in keys {
-            let hash = self.hasher.hash_one(key);
-            let mut asked = Asked { key, hash, fingerprint: fold(fingerprint), held: false };
-            let index = reservations.asked.len() as u32;
-            let verdict = self.reserve_one(&asked, index, &reservations.flight);
-            asked.held = matches!(verdict, Verdict::Fresh);
-            reservations.asked.push(asked);
-            reservations.verdicts.push(verdict);
-        }
-        let held = reservations.asked.iter().filter(|asked| asked.held).count();
+        reservations.asked.extend(keys.iter().map(|&(Key(key), fingerprint)| Asked {
+            key,
+            hash: self.hasher.hash_one(key),
+            fingerprint: fold(fingerprint),
+        }));
+        self.approach(reservations.asked.iter());
+        let Reservations { flight, asked, held, verdicts, .. } = &mut reservations;
+        self.by_shard(
+            0..keys.len(),
+            |index| asked[index].hash,
+            |shard, index| {
+                let verdict = self.reserve_one(shard, &asked[index], index as u32, flight);
+                held[index] = matches!(verdict, Verdict::Fresh);
+                verdicts[index] = verdict;
+            },
+        );
+        let held = reservations.held.iter().filter(|held| **held).count();
         self.settled(keys.len() - held, Change::default());
         self.count(&reservations.verdicts);
         Ok(reservations)
@@ -130,8 +149,8 @@ impl Remembered {
     /// Remembers a key that is known to be durable; for the log's tail at start.
     pub fn seed(&self, key: Key, fingerprint: u64) {
         let hash = self.hasher.hash_one(key.0);
-        let mut shard = self.shard(hash).lock();
-        let change = shard.insert(key.0, fold(fingerprint), self.hash());
+        let shard = self.shard(hash).lock();
+        let change = self.remember(key.0, fold(fingerprint), hash);
         drop(shard);
         self.metrics.changed(change, self.in_flight());
     }
@@ -139,12 +158,45 @@ impl Remembered {
     /// Whether a key is remembered (not merely in flight).
     pub fn contains(&self, key: Key) -> bool {
         let hash = self.hasher.hash_one(key.0);
-        self.shard(hash).lock().get(key.0, self.hash()).is_some()
+        let _shard = self.shard(hash).lock();
+        self.table(hash).get(key.0, hash).is_some()
     }
 
-    fn reserve_one(&self, asked: &Asked, index: u32, flight: &Arc<Flight>) -> Verdict {
-        let mut shard = self.shard(asked.hash).lock();
-        if let Some(pending) = shard.in_flight.get(&asked.key) {
+    /// Waits for the memory behind all these keys at once, not for one after another: the
+    /// loads of each pass do not depend on each other, and locks, which would order them,
+    /// come after.
+    pub(crate) fn approach<'k>(&self, asked: impl Iterator<Item = &'k Asked> + Clone) {
+        let lines = asked.clone().map(|asked| self.table(asked.hash).approach(asked.hash));
+        std::hint::black_box(lines.fold(0, |seen, line| seen ^ line));
+        let slots = asked.map(|asked| self.table(asked.hash).approach_slot(asked.hash));
+        std::hint::black_box(slots.fold(0, |seen, slot| seen ^ slot));
+    }
+
+    /// Calls `each` for every index with the shard of its hash locked: shard by shard, in
+    /// order within each, so that a twin comes after its first.
+    pub(crate) fn by_shard(
+        &self,
+        indices: impl Iterator<Item = usize> + Clone,
+        hash: impl Fn(usize) -> u64,
+        mut each: impl FnMut(&mut Shard, usize),
+    ) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut here = indices.clone().filter(|&index| shard_number(hash(index)) == number);
+            let Some(first) = here.next() else { continue };
+            let mut locked = shard.0.lock();
+            each(&mut locked, first);
+            here.for_each(|index| each(&mut locked, index));
+        }
+    }
+
+    fn reserve_one(
+        &self,
+        shard: &mut Shard,
+        asked: &Asked,
+        index: u32,
+        flight: &Arc<Flight>,
+    ) -> Verdict {
+        if let Some(pending) = shard.get(&asked.key) {
             let same = pending.fingerprint == asked.fingerprint;
             if Arc::ptr_eq(&pending.flight, flight) {
                 return Verdict::Twin { first: pending.index as usize, same };
@@ -152,24 +204,25 @@ impl Remembered {
             let flight = Arc::clone(&pending.flight);
             return Verdict::InFlight(Waiter { flight, index: pending.index, same });
         }
-        if let Some(fingerprint) = shard.get(asked.key, self.hash()) {
+        if let Some(fingerprint) = self.table(asked.hash).get(asked.key, asked.hash) {
             return Verdict::Remembered { same: fingerprint == asked.fingerprint };
         }
         let flight = Arc::clone(flight);
-        let pending = Pending { flight, index, fingerprint: asked.fingerprint };
-        shard.in_flight.insert(asked.key, pending);
+        shard.insert(asked.key, Pending { flight, index, fingerprint: asked.fingerprint });
         Verdict::Fresh
     }
 
-    /// Turns a key in flight into a remembered one, in one step.
-    pub(crate) fn confirm(&self, asked: &Asked) -> Change {
-        let mut shard = self.shard(asked.hash).lock();
-        shard.in_flight.remove(&asked.key);
-        shard.insert(asked.key, asked.fingerprint, self.hash())
-    }
-
-    pub(crate) fn release(&self, asked: &Asked) {
-        self.shard(asked.hash).lock().in_flight.remove(&asked.key);
+    /// Remembers a key, forgetting another where its bucket is full; its shard must be
+    /// locked. A key that is remembered stays as it is.
+    pub(crate) fn remember(&self, key: u128, fingerprint: u32, hash: u64) -> Change {
+        let table = self.table(hash);
+        if table.get(key, hash).is_some() {
+            return Change::default();
+        }
+        let allocates = !table.is_allocated();
+        let forgets = table.insert(key, fingerprint, hash);
+        let allocated_bytes = if allocates { table.bytes() as u64 } else { 0 };
+        Change { inserted: 1, forgotten: u64::from(forgets), allocated_bytes }
     }
 
     /// Notes that `keys` are no longer in flight.
@@ -195,14 +248,19 @@ impl Remembered {
         }
     }
 
-    /// The upper bits choose the shard, the lower ones the slot.
-    fn shard(&self, hash: u64) -> &Mutex<Shard> {
-        &self.shards[(hash >> self.shard_shift) as usize]
+    /// The upper bits choose the table, the lower ones the bucket.
+    fn table(&self, hash: u64) -> &Table {
+        &self.tables[(hash >> self.table_shift) as usize]
     }
 
-    fn hash(&self) -> impl Fn(u128) -> u64 + Copy + '_ {
-        |key| self.hasher.hash_one(key)
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        &self.shards[shard_number(hash)].0
     }
+}
+
+/// All keys of a table are in one shard, whose lock orders what is done to it.
+fn shard_number(hash: u64) -> usize {
+    (hash >> (64 - SHARDS.trailing_zeros())) as usize
 }
 
 /// 32 bits of a fingerprint; never 0, which marks an empty slot.

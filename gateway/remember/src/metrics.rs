@@ -17,7 +17,7 @@ pub(crate) struct Metrics {
     keys: Gauge,
     bytes: Gauge,
     in_flight: Gauge,
-    rotations: Counter,
+    forgotten: Counter,
     /// Hits, by where the first copy was found.
     pub(crate) remembered: Counter,
     pub(crate) waiting: Counter,
@@ -46,9 +46,9 @@ impl Metrics {
                 "Event ids being appended",
                 Gauge::default(),
             ),
-            rotations: registry.register(
-                "remember_rotations",
-                "Tables of oldest event ids dropped to make room",
+            forgotten: registry.register(
+                "remember_forgotten",
+                "Event ids forgotten to make room for newer ones",
                 Counter::default(),
             ),
             remembered: hit("remembered"),
@@ -63,7 +63,7 @@ impl Metrics {
             return;
         }
         self.keys.inc_by(change.inserted as i64 - change.forgotten as i64);
-        self.bytes.inc_by(change.allocated_bytes as i64 - change.freed_bytes as i64);
-        self.rotations.inc_by(change.rotations);
+        self.bytes.inc_by(change.allocated_bytes as i64);
+        self.forgotten.inc_by(change.forgotten);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Remembered;
 use crate::flight::{Fate, Flight, Waiter};
-use crate::shard::Change;
+use crate::shard::{Change, Shard};
 
 /// What is known of a key at the moment it is reserved.
 #[derive(Debug, Clone)]
@@ -34,8 +34,6 @@ pub(crate) struct Asked {
     pub(crate) key: u128,
     pub(crate) hash: u64,
     pub(crate) fingerprint: u32,
-    /// Reserved by this call and not settled.
-    pub(crate) held: bool,
 }
 
 /// The keys that one request holds until they are confirmed or released.
@@ -47,6 +45,8 @@ pub struct Reservations {
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) flight: Arc<Flight>,
     pub(crate) asked: Vec<Asked>,
+    /// Whether each was reserved by this call and is not settled.
+    pub(crate) held: Vec<bool>,
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -61,38 +61,46 @@ impl Reservations {
     /// Remembers the keys at `indices`: call only once their append is durable.
     /// Indices that this call does not hold are passed over.
     pub fn confirm(&mut self, indices: impl IntoIterator<Item = usize>) {
+        let held = self.take(indices);
+        // What was at hand when the keys were reserved may be far again.
+        self.remembered.approach(held.iter().map(|&index| &self.asked[index]));
         let mut change = Change::default();
-        let mut settled = 0;
-        for index in indices {
-            let Some(asked) = self.asked.get_mut(index).filter(|asked| asked.held) else {
-                continue;
-            };
-            asked.held = false;
-            settled += 1;
-            change += self.remembered.confirm(asked);
-            self.flight.settle(index as u32, Fate::Appended);
-        }
-        self.remembered.settled(settled, change);
-        self.flight.tell();
+        self.settle(&held, Fate::Appended, |shard, asked| {
+            shard.remove(&asked.key);
+            change += self.remembered.remember(asked.key, asked.fingerprint, asked.hash);
+        });
+        self.remembered.settled(held.len(), change);
     }
 
     /// Gives up the keys at `indices` now rather than on drop: their append
     /// failed. Indices that this call does not hold are passed over.
     pub fn release(&mut self, indices: impl IntoIterator<Item = usize>) {
-        let mut settled = 0;
-        for index in indices {
-            let Some(asked) = self.asked.get_mut(index).filter(|asked| asked.held) else {
-                continue;
-            };
-            asked.held = false;
-            settled += 1;
-            self.remembered.release(asked);
-            self.flight.settle(index as u32, Fate::Released);
+        let held = self.take(indices);
+        if held.is_empty() {
+            return;
         }
-        if settled > 0 {
-            self.remembered.settled(settled, Change::default());
-            self.flight.tell();
-        }
+        self.settle(&held, Fate::Released, |shard, asked| {
+            shard.remove(&asked.key);
+        });
+        self.remembered.settled(held.len(), Change::default());
+    }
+
+    /// Those of the indices that this call holds; it holds them no more.
+    fn take(&mut self, indices: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let held = &mut self.held;
+        let held =
+            indices.into_iter().filter(|&index| held.get_mut(index).is_some_and(std::mem::take));
+        held.collect()
+    }
+
+    /// Does `each` to the keys, with their shards locked, and tells their fate.
+    fn settle(&self, held: &[usize], fate: Fate, mut each: impl FnMut(&mut Shard, &Asked)) {
+        let hash = |index: usize| self.asked[index].hash;
+        self.remembered.by_shard(held.iter().copied(), hash, |shard, index| {
+            each(shard, &self.asked[index]);
+            self.flight.settle(index as u32, fate);
+        });
+        self.flight.tell();
     }
 }
 
