@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sluice-fanout", &["sluice-event", "sluice-proto", "sluice-seams", "sluice-telemetry"]),
     ("sluice-query", &["sluice-event", "sluice-proto", "sluice-seams", "sluice-telemetry"]),
+    ("sluice-client", &["sluice-proto"]),
 ];
 
 /// May name anything: they put the parts together.
