@@ -59,6 +59,30 @@ async fn the_same_event_of_another_project_is_another() {
 }
 
 #[tokio::test]
+async fn an_event_of_another_project_than_the_url_names_is_refused() {
+    let server = start();
+    let mut events = [event(1, 1, Some(1)), event(2, 1, Some(2)), event(3, 1, Some(3))];
+    events[0]["project"] = "default".into();
+    events[1]["project"] = "other".into();
+    assert_eq!(send(&server, &events).await.status, 200);
+    let last = server.fake.last.lock();
+    let reasons: Vec<_> = (0..3).map(|n| &last["events"][n]["bad"]["reason"]).collect();
+    assert_eq!(reasons, [&Value::Null, &json!("app_mismatch"), &Value::Null]);
+}
+
+#[tokio::test]
+async fn encrypted_events_count_one_by_one_and_within_the_limit() {
+    let server = start();
+    let sealed = |count: usize| json!({"ekey": "k", "payloads": vec!["x"; count]});
+    assert_eq!(send(&server, &[sealed(499), event(1, 1, None)]).await.status, 200);
+    let last = server.fake.last.lock().take();
+    assert_eq!(last["events"].as_array().map(Vec::len), Some(500));
+    assert_eq!(last["events"][498]["bad"]["reason"], "event_unsupported");
+    assert_eq!(send(&server, &[sealed(500), event(1, 1, None)]).await.status, 413);
+    assert_eq!(send(&server, &[sealed(501)]).await.status, 413);
+}
+
+#[tokio::test]
 async fn whatever_should_come_again_gets_no_answer() {
     let config = WireConfig { body_rate_grace_ms: 200, ..config() };
     let server = start_with(config, Fallback::not_found());

@@ -44,16 +44,8 @@ async function duplicates(gateway) {
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-async function withGateway(body) {
-  const dir = gw.dataDir();
-  const gateway = await gw.start(dir);
-  try {
-    await body(gateway, path.join(dir, "sdk-storage.json"));
-  } finally {
-    await gw.stop(gateway);
-    fs.rmSync(dir, { recursive: true, force: true });
-  }
-}
+const withGateway = (body) =>
+  gw.withGateway((gateway) => body(gateway, path.join(gateway.dir, "sdk-storage.json")));
 
 test("every event of a visit is counted once, for who and where it was", () =>
   withGateway(async (gateway) => {

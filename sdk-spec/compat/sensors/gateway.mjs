@@ -40,6 +40,21 @@ export async function stop(gateway) {
   await ended;
 }
 
+/** Runs `body` with a gateway of its own, on data of its own. */
+export async function withGateway(body, options) {
+  const dir = dataDir();
+  try {
+    const gateway = await start(dir, options);
+    try {
+      await body(gateway);
+    } finally {
+      await stop(gateway);
+    }
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+}
+
 export async function ask(gateway, metrics, dimensions = []) {
   const reply = await fetch(`http://${gateway.http}/v1/apps/demo/query`, {
     method: "POST",
@@ -94,9 +109,9 @@ export async function proxy(target, faults) {
 }
 
 /** Runs one visit of the SDK in a process of its own. */
-export async function visit(serverUrl, mode) {
+export async function visit(serverUrl, mode, plugin = "") {
   const script = path.join(import.meta.dirname, "session.mjs");
-  const child = spawn(process.execPath, [script, serverUrl, mode], { stdio: ["ignore", "ignore", "inherit"] });
+  const child = spawn(process.execPath, [script, serverUrl, mode, plugin], { stdio: ["ignore", "ignore", "inherit"] });
   const [code] = await once(child, "exit");
   if (code !== 0) throw new Error(`the visit ended with ${code}`);
 }

@@ -17,20 +17,9 @@ async function check(gateway, visits) {
   assert.deepEqual(await gw.eventually(count, wanted), wanted);
 }
 
-async function withGateway(body, options) {
-  const dir = gw.dataDir();
-  const gateway = await gw.start(dir, options);
-  try {
-    await body(gateway);
-  } finally {
-    await gw.stop(gateway);
-    fs.rmSync(dir, { recursive: true, force: true });
-  }
-}
-
 for (const mode of ["batch", "single"]) {
   test(`${mode}: every event of a visit is counted once`, () =>
-    withGateway(async (gateway) => {
+    gw.withGateway(async (gateway) => {
       await gw.visit(`http://${gateway.http}/sa?project=default`, mode);
       await check(gateway, 1);
       const names = await gw.timeline(gateway, "user-42");
@@ -47,7 +36,7 @@ for (const mode of ["batch", "single"]) {
 }
 
 test("batch: replies that are cut make the SDK send again, and nothing is counted twice", () =>
-  withGateway(async (gateway) => {
+  gw.withGateway(async (gateway) => {
     const faults = { cutReplies: 2 };
     const proxy = await gw.proxy(gateway.http, faults);
     await gw.visit(`http://${proxy.url}/sa?project=default`, "batch");

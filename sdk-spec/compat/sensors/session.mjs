@@ -1,14 +1,15 @@
 // One visit of one user, made with the published SDK, in a process of its own
 // (the SDK keeps its state in module scope).
 //
-// usage: node session.mjs SERVER_URL batch|single
+// usage: node session.mjs SERVER_URL batch|single [gzip|session-event|encryption|general-encryption]
 
 import { createRequire } from "node:module";
 import { installHost } from "./wx-host.mjs";
 
-const [serverUrl, mode] = process.argv.slice(2);
+const [serverUrl, mode, plugin] = process.argv.slice(2);
 const host = installHost();
-const sensors = createRequire(import.meta.url)("sa-sdk-miniprogram");
+const require = createRequire(import.meta.url);
+const sensors = require("sa-sdk-miniprogram");
 
 sensors.setPara({
   server_url: serverUrl,
@@ -19,6 +20,19 @@ sensors.setPara({
   batch_send: mode === "batch" ? { send_timeout: 1000, max_length: 6 } : false,
   show_log: false,
 });
+// Plugins of the same package; the keys open nothing.
+const options = {
+  encryption: { k: "MDEyMzQ1Njc4OWFiY2RlZg==", kid: 1, khash: "0" },
+  "general-encryption": {
+    pkv: 1,
+    pub_key: "none",
+    encrypt_utils: {
+      encryptEvent: (event) => [...JSON.stringify(event)].reverse().join(""),
+      encryptSymmetricKeyWithPublicKey: () => "none",
+    },
+  },
+};
+if (plugin) sensors.use(require(`sa-sdk-miniprogram/dist/wechat/plugin/${plugin}/index.cmd`), options[plugin]);
 sensors.init();
 
 App({ onLaunch() {}, onShow() {}, onHide() {} });

@@ -20,12 +20,15 @@ use crate::dialects::native::json::utf8;
 use crate::dialects::{too_large, too_many_events};
 use crate::json::{Broken, Cursor, Value};
 
+const ENCRYPTED: &str = "encrypted events cannot be read; turn the SDK's encryption off";
+
 /// One event as sent.
 #[derive(Debug, Default)]
 pub(super) struct Sent<'b> {
     pub distinct_id: Text<'b>,
     pub anonymous_id: Text<'b>,
     pub login_id: Text<'b>,
+    pub original_id: Text<'b>,
     pub identities: Vec<(Text<'b>, Text<'b>)>,
     pub lib: Text<'b>,
     pub lib_version: Text<'b>,
@@ -36,9 +39,11 @@ pub(super) struct Sent<'b> {
     pub flush_time_ms: i64,
     pub properties: Cow<'b, [u8]>,
     pub picked: map::Picked<'b>,
-    /// The SDK encrypts: nothing else can be read.
-    pub encrypted: bool,
     pub bytes: usize,
+    /// The server SDKs can name one for each event.
+    project: Text<'b>,
+    /// Events that the SDK encrypted: nothing else can be read.
+    encrypted: usize,
     wrong: Option<(Reason, String)>,
 }
 
@@ -51,16 +56,13 @@ pub(super) fn decode<'b>(
     let mut cursor = Cursor::new(utf8(payload)?);
     let mut batch = Batch::default();
     match cursor.peek() {
-        Some(b'{') => one(&mut cursor, &mut batch, project, limits)?,
+        Some(b'{') => {
+            if !one(&mut cursor, &mut batch, project, limits)? {
+                return Err(too_many_events(limits));
+            }
+        }
         Some(b'[') => {
-            let all = cursor.array(|cursor| {
-                if batch.events.len() == limits.batch_events_max {
-                    return Ok(false);
-                }
-                one(cursor, &mut batch, project, limits)?;
-                Ok::<_, Broken>(true)
-            })?;
-            if !all {
+            if !cursor.array(|cursor| one(cursor, &mut batch, project, limits))? {
                 return Err(too_many_events(limits));
             }
         }
@@ -74,19 +76,24 @@ pub(super) fn decode<'b>(
     Ok(batch)
 }
 
+/// Reads one element: an event, or an envelope of encrypted ones. `false`: there
+/// is no room for it.
 fn one<'b>(
     cursor: &mut Cursor<'b>,
     batch: &mut Batch<'b>,
     project: &str,
     limits: &Limits,
-) -> Result<(), Broken> {
+) -> Result<bool, Broken> {
     let index = batch.events.len();
+    if index == limits.batch_events_max {
+        return Ok(false);
+    }
     let bad = |id: &str, reason, detail: String| Parsed::Bad { id: id.to_owned(), reason, detail };
     if cursor.peek() != Some(b'{') {
         let found = cursor.value()?.kind();
         let detail = format!("data_list[{index}]: expected an object, got {found}");
         batch.events.push(bad("", Reason::FieldInvalid, detail));
-        return Ok(());
+        return Ok(true);
     }
     let start = cursor.at();
     let mut sent = Sent::default();
@@ -95,7 +102,19 @@ fn one<'b>(
     sent.bytes = text.len();
     let id = identity(project, &sent, text)?;
     let place = format_args!("data_list[{index}]");
-    let parsed = if sent.bytes > limits.event_bytes_max {
+    if sent.encrypted > 0 {
+        if sent.encrypted > limits.batch_events_max - index {
+            return Ok(false);
+        }
+        let detail = format!("{place}.payload: {ENCRYPTED}");
+        let refused = bad(&id, Reason::EventUnsupported, detail);
+        batch.events.extend(std::iter::repeat_n(refused, sent.encrypted));
+        return Ok(true);
+    }
+    let parsed = if !sent.project.is_empty() && sent.project != project {
+        let detail = format!("{place}.project: is not the one of the server URL (`?project=`)");
+        bad(&id, Reason::AppMismatch, detail)
+    } else if sent.bytes > limits.event_bytes_max {
         bad(&id, Reason::EventTooLarge, too_large(&place.to_string(), sent.bytes, limits))
     } else if let Some((reason, detail)) = &sent.wrong {
         bad(&id, *reason, format!("{place}.{detail}"))
@@ -107,7 +126,7 @@ fn one<'b>(
         }
     };
     batch.events.push(parsed);
-    Ok(())
+    Ok(true)
 }
 
 /// The event's id.
@@ -145,6 +164,8 @@ impl<'b> Sent<'b> {
             "distinct_id" => self.distinct_id = self.scalar(cursor, "distinct_id")?,
             "anonymous_id" => self.anonymous_id = self.scalar(cursor, "anonymous_id")?,
             "login_id" => self.login_id = self.scalar(cursor, "login_id")?,
+            "original_id" => self.original_id = self.scalar(cursor, "original_id")?,
+            "project" => self.project = self.scalar(cursor, "project")?,
             "type" => self.kind = self.scalar(cursor, "type")?,
             "event" => self.event = self.scalar(cursor, "event")?,
             "_track_id" => self.track_id = self.scalar(cursor, "_track_id")?,
@@ -183,8 +204,16 @@ impl<'b> Sent<'b> {
                 Ok(())
             })?,
             "properties" => self.properties(cursor)?,
+            "payloads" if cursor.peek() == Some(b'[') => {
+                let mut payloads = 0;
+                cursor.array(|cursor| {
+                    payloads += 1;
+                    cursor.skip().map(|()| true)
+                })?;
+                self.encrypted = self.encrypted.max(payloads);
+            }
             "ekey" | "payload" | "payloads" | "crypt" | "encrypt" => {
-                self.encrypted = true;
+                self.encrypted = self.encrypted.max(1);
                 cursor.skip()?;
             }
             _ => cursor.skip()?,

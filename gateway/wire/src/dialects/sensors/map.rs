@@ -66,6 +66,8 @@ pub(super) struct Picked<'b> {
     app_version: Text<'b>,
     app_id: Text<'b>,
     timezone_offset: Option<i32>,
+    /// The server SDKs say so where `distinct_id` is a login id.
+    is_login_id: bool,
 }
 
 // === impl Picked ===
@@ -90,6 +92,10 @@ impl<'b> Picked<'b> {
             "$screen_height" => &mut self.screen_height,
             "$app_version" => &mut self.app_version,
             "$app_id" => &mut self.app_id,
+            "$is_login_id" => {
+                self.is_login_id = value == Value::Bool(true);
+                return;
+            }
             "$timezone_offset" => {
                 if let Value::Number(digits) = value {
                     self.timezone_offset = digits.parse().ok();
@@ -160,19 +166,21 @@ pub(super) fn event<'b>(sent: Sent<'b>, id: &str) -> Result<Event<'b>, (Reason, 
         let mut all = sent.identities.iter();
         all.find(|(known, _)| known == key).map(|(_, id)| id.clone()).unwrap_or_default()
     };
-    let first = |candidates: [Text<'b>; 4]| {
+    fn first<'b, const N: usize>(candidates: [Text<'b>; N]) -> Text<'b> {
         candidates.into_iter().find(|candidate| !candidate.is_empty()).unwrap_or_default()
-    };
+    }
+    // At signup the server SDKs name the device as the id of before.
+    let before = if sent.kind == "track_signup" { sent.original_id.clone() } else { "".into() };
     let device_id = first([
         sent.anonymous_id.clone(),
         identity("$identity_mp_id"),
         identity("$identity_anonymous_id"),
+        before,
         sent.distinct_id.clone(),
     ]);
-    let other =
-        if sent.distinct_id == device_id { Text::default() } else { sent.distinct_id.clone() };
-    let login = [sent.login_id.clone(), identity("$identity_login_id"), other, Text::default()];
-    let user_id = first(login);
+    let is_user = sent.picked.is_login_id || sent.distinct_id != device_id;
+    let distinct = if is_user { sent.distinct_id.clone() } else { Text::default() };
+    let user_id = first([sent.login_id.clone(), identity("$identity_login_id"), distinct]);
     let ids = sent.identities.iter().filter_map(|(key, id)| {
         let key = key.strip_prefix("$identity_").unwrap_or(key);
         let key = key
@@ -210,9 +218,6 @@ pub(super) fn event<'b>(sent: Sent<'b>, id: &str) -> Result<Event<'b>, (Reason, 
 fn name_and_type<'b>(sent: &Sent<'b>) -> Result<(Text<'b>, EventType), (Reason, String)> {
     let unsupported = |detail: &str| Err((Reason::EventUnsupported, detail.to_owned()));
     let profile = |name, r#type| Ok((Cow::Borrowed(name), r#type));
-    if sent.encrypted {
-        return unsupported("payload: encrypted events cannot be read; turn encryption off");
-    }
     match &*sent.kind {
         "track" => {
             let known = NAMES.iter().find(|(name, ..)| *name == sent.event);
