@@ -3,8 +3,8 @@
 //! Values are percent-encoded UTF-8 (HTTP binding 1.0.2, 3.1.3.2), in quotes
 //! from some senders; raw UTF-8 is taken too. `Content-Type` is the data's own.
 //! Data that says it is JSON is read as JSON; where it is plainly none (the
-//! JavaScript SDK labels any string so), and of any other type, it is text, or
-//! else bytes, kept in base64.
+//! JavaScript SDK labels strings and bytes so), and of any other type, it is
+//! text, or else bytes, kept in base64.
 
 use std::borrow::Cow;
 
@@ -65,18 +65,28 @@ fn data<'b>(media: &str, payload: &'b [u8]) -> Result<Data<'b>, Refusal> {
         return Ok(Data::None);
     }
     if is_json(media) {
-        let mut cursor = Cursor::new(utf8(plain)?);
-        match (cursor.value().and_then(|value| cursor.end().map(|()| value)), plain[0]) {
-            (Ok(Value::Object(object)), _) => return Ok(Data::Members(object)),
-            (Ok(Value::Null), _) => return Ok(Data::None),
-            (Ok(_), _) => return Ok(Data::Value(Cow::Borrowed(utf8(plain)?))),
-            (Err(broken), b'{' | b'[' | b'"') => return Err(broken.refuse()),
-            (Err(_), _) => {}
+        match json(plain) {
+            Ok(data) => return Ok(data),
+            // Begun as JSON: cut off or broken, not something else.
+            Err(refusal) if matches!(plain[0], b'{' | b'[' | b'"') => return Err(refusal),
+            Err(_) => {}
         }
     }
     Ok(match std::str::from_utf8(payload) {
         Ok(text) => Data::Value(Cow::Owned(quoted(text))),
         Err(_) => Data::Base64(Cow::Owned(quoted(&STANDARD.encode(payload)))),
+    })
+}
+
+fn json(text: &[u8]) -> Result<Data<'_>, Refusal> {
+    let text = utf8(text)?;
+    let mut cursor = Cursor::new(text);
+    let value = cursor.value()?;
+    cursor.end()?;
+    Ok(match value {
+        Value::Object(object) => Data::Members(object),
+        Value::Null => Data::None,
+        _ => Data::Value(Cow::Borrowed(text)),
     })
 }
 
@@ -144,6 +154,8 @@ mod tests {
         assert_eq!(found("", b""), "none");
         assert_eq!(found("application/json", b"{\"a\":"), "body_invalid");
         assert_eq!(found("application/json", b"hello"), "value \"hello\"");
+        assert_eq!(found("application/json", b"\xff\x00"), "base64 \"/wA=\"");
+        assert_eq!(found("application/json", b"{\xff}"), "body_invalid");
         assert_eq!(found("text/plain", b"{\"a\":1}"), "value \"{\\\"a\\\":1}\"");
         assert_eq!(found("application/octet-stream", b"\xff\x00"), "base64 \"/wA=\"");
     }
