@@ -2,7 +2,7 @@
 //!
 //! A dialect has checked types; here each value is judged, the time corrected,
 //! the key and the fingerprint made. An event that breaks a rule is refused
-//! alone, with the field and what is allowed in its detail. Nothing is
+//! alone (GW-EVENT-1), with the field and what is allowed in its detail. Nothing is
 //! allocated for an event that passes unchanged.
 
 use std::borrow::Cow;
@@ -115,6 +115,7 @@ impl Terms {
         }
         check_id(&event.id)?;
         check_name(&event.name)?;
+        // GW-KEY-2
         if event.device_id.is_empty() && self.kind == KeyKind::Write {
             let detail = "device_id: is required with a write key (only server keys may omit it)";
             return Err((Reason::DeviceIdMissing, detail.to_owned()));

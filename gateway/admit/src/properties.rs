@@ -3,7 +3,7 @@
 //! Accepts what `serde_json` reads into a map, no more and no less, so that
 //! whoever reads the record later can. Duplicate keys are let through; readers
 //! take the last one. A string that is too long is truncated at a character's
-//! boundary; only then are the bytes written anew.
+//! boundary (GW-EVENT-2); only then are the bytes written anew.
 
 mod scan;
 mod string;

@@ -1,4 +1,4 @@
-//! Signatures of server keys.
+//! Signatures of server keys (GW-KEY-3).
 //!
 //! `X-Sluice-Timestamp` is the time of signing, milliseconds since the Unix
 //! epoch, in decimal. The signed text is that header's text, a full stop, and

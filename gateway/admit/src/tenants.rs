@@ -138,6 +138,7 @@ impl Tenants {
         };
         let terms = found.map_err(|refusal| self.stranger(&state, presented.peer, refusal))?;
         if terms.kind == KeyKind::Write {
+            // GW-KEY-4
             terms.tenant.check_referer(presented.referer)?;
         }
         Ok(terms.grant())

@@ -130,6 +130,7 @@ impl Collector for Collect {
         Ok(finish(shared.clone(), grant.app_id.clone(), tracked, prepared))
     }
 
+    /// Judges as `collect` does and leaves no trace (GW-VALIDATE-1).
     fn validate(&self, grant: &Grant, batch: Batch<'_>) -> Result<Receipt, Refusal> {
         let (shared, received_at_ms) = (&self.shared, self.shared.clock.now_ms());
         let terms = Terms::of(grant);

@@ -8,8 +8,8 @@
 //! ids, waiting for copies that other requests are appending, the receipt.
 //!
 //! Constraints:
-//! * an id is remembered only once its record is durable; a failure, a time-out,
-//!   a panic or a dropped future releases it;
+//! * an event is accepted, and its id remembered, only once its record is durable
+//!   (GW-REPLY-2); a failure, a time-out, a panic or a dropped future releases it;
 //! * every event of a batch that was let in has one fate, and the counts balance:
 //!   received = accepted + duplicates + rejected + retry;
 //! * never reads a store; reads the log only at start, for its tail.

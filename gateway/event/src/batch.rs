@@ -1,8 +1,8 @@
 //! A batch as a dialect read it: borrowed from the body wherever it can be.
 //!
 //! A dialect checks types (is `name` a string?); `admit` checks values (is it a
-//! valid name?). One bad event never fails its batch: it is carried as
-//! [`Parsed::Bad`] with its reason.
+//! valid name?). One bad event never fails its batch (GW-REPLY-4): it is carried
+//! as [`Parsed::Bad`] with its reason.
 
 use std::borrow::Cow;
 

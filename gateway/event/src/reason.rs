@@ -1,4 +1,4 @@
-//! Why something was not taken: one closed list, one table.
+//! Why something was not taken: one closed list, one table (GW-REPLY-5).
 //!
 //! Each reason maps to an HTTP status, a gRPC code, a class, a metric label and
 //! an anchor in the SDK contract, all here and exhaustively, so that no two

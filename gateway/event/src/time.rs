@@ -1,10 +1,10 @@
 //! Time correction and the day of an event.
 //!
 //! `skew = received − sent`. A small skew is network delay and ignored;
-//! otherwise `corrected = time + skew`. The corrected time decides whether the
+//! otherwise `corrected = time + skew` (GW-TIME-1). The corrected time decides whether the
 //! event is plausible and what questions find it; the *day* it is filed under
 //! comes from the raw time, which a retry does not change, or, where the raw
-//! time is implausible (a clock of 1970), from the time of receipt.
+//! time is implausible (a clock of 1970), from the time of receipt (GW-TIME-2).
 
 use sluice_seams::Day;
 

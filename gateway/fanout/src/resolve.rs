@@ -1,7 +1,7 @@
 //! Who was first, for a stretch of the log: synchronous, may block on `D`.
 //!
 //! Two ways to the same answer. [`resolve`] asks `D` in order and teaches it;
-//! one caller a partition. [`recall`] reads a stretch that was resolved before
+//! one caller a partition (GW-REPLY-3: copies count once). [`recall`] reads a stretch that was resolved before
 //! and only looks up. An event is first iff `D` names its own position; that
 //! holds after any crash and in any replay, where mere presence does not.
 //!

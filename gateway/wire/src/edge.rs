@@ -210,7 +210,7 @@ impl<C: Collector> Edge<C> {
     }
 }
 
-/// The request's id: the client's where it is sane, else a new one.
+/// The request's id: the client's where it is sane, else a new one (GW-REPLY-10).
 fn request_id(request: &Request<Incoming>) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);

@@ -64,7 +64,7 @@ impl Head {
         value.split(';').next().unwrap_or_default().trim()
     }
 
-    /// What the head presents by our own means: bearer, `X-Sluice-Key`, `?key=`.
+    /// What the head presents by our own means: bearer, `X-Sluice-Key`, `?key=` (GW-KEY-1).
     pub fn presented(&self) -> Presented<'_> {
         let bearer = self.header(&AUTHORIZATION).and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;

@@ -44,7 +44,7 @@ enum Fault {
 // === impl Encoding ===
 
 impl Encoding {
-    /// Reads `Content-Encoding`; unknown or stacked encodings are refused.
+    /// Reads `Content-Encoding`; unknown or stacked encodings are refused (GW-BODY-2).
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let Some(value) = values.next() else {
@@ -83,7 +83,7 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Appends the inflated `input` to `out`, at most `bytes_max` of it.
+    /// Appends the inflated `input` to `out`, at most `bytes_max` of it (GW-BODY-3, GW-BODY-4).
     pub fn inflate(
         &mut self,
         encoding: Encoding,

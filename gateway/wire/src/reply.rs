@@ -95,10 +95,10 @@ pub(crate) struct Manner {
     pub success: bool,
 }
 
-/// The answer to a batch whose events have fates.
+/// The answer to a batch whose events have fates (GW-REPLY-1).
 ///
 /// Where nothing became durable and something should come again, it is 503 with
-/// the first such event's reason, beside the fates.
+/// the first such event's reason, beside the fates (GW-REPLY-6).
 pub fn receipt(receipt: &Receipt) -> Response<Body> {
     receipt_in(receipt, Manner::default())
 }
@@ -156,7 +156,7 @@ pub(crate) const NOTHING_DURABLE: &str =
 const NOT_ALL_DURABLE: &str = "not every event could be made durable; resend the request with \
     the same ids after the wait: what was taken is not counted again";
 
-/// The answer to a request that was refused.
+/// The answer to a request that was refused (GW-REPLY-7).
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let Refusal { reason, detail, limit, .. } = refusal;
     let retry_after_ms = wait_ms(refusal);
@@ -179,7 +179,7 @@ pub(crate) fn wait_ms(refusal: &Refusal) -> Option<u64> {
     passing.then(|| refusal.retry_after_ms.unwrap_or(RETRY_AFTER_DEFAULT_MS))
 }
 
-/// Whole seconds, rounded up: a client that waits them out is never too early.
+/// Whole seconds, rounded up: a client that waits them out is never too early (GW-REPLY-8).
 fn retry_after(headers: &mut HeaderMap, wait_ms: u64) {
     headers.insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000).max(1)));
 }

@@ -30,6 +30,16 @@ function* citedIn(place) {
   }
 }
 
+// Whoever implements a contract says where: of its clauses, those that its own code does not cite.
+export function implementedReport(spec, side, place) {
+  const musts = clausesOf(spec).filter(({ id, word }) => word.startsWith("MUST") && id.startsWith(`${side}-`));
+  const cited = new Set(citedIn(path.resolve(place)));
+  const missing = musts.filter(({ id }) => !cited.has(id));
+  for (const { id } of missing) console.log(`not implemented by anything in ${place} that cites it: ${id}`);
+  console.log(`${musts.length - missing.length} passed, ${missing.length} failed`);
+  return missing.length ? 1 : 0;
+}
+
 export function clausesReport(spec, places) {
   const all = clausesOf(spec);
   const known = new Set(all.map((clause) => clause.id));

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { clausesReport } from "./clauses.mjs";
+import { clausesReport, implementedReport } from "./clauses.mjs";
 import { runGateway } from "./gateway.mjs";
 import { matrix } from "./matrix.mjs";
 import { runScenario, scenarios } from "./scenario.mjs";
@@ -19,7 +19,9 @@ const USAGE = `usage:
   conformance matrix RESULT… [--out FILE | --check FILE]
       makes the table of results; --check fails when FILE is not what the results give
   conformance clauses [--cited-in PATH]…
-      lists the MUSTs of spec.md that neither scenarios, gateway checks nor PATHs cite`;
+      lists the MUSTs of spec.md that neither scenarios, gateway checks nor PATHs cite
+  conformance clauses --gateway PATH
+      lists the MUSTs for gateways that the gateway's code at PATH does not cite`;
 
 export async function main(args) {
   const [command, ...rest] = args;
@@ -109,7 +111,11 @@ async function table(args) {
 }
 
 async function clauses(args) {
-  const { values } = parseArgs({ args, options: { "cited-in": { type: "string", multiple: true, default: [] } } });
+  const { values } = parseArgs({ args, options: {
+    "cited-in": { type: "string", multiple: true, default: [] },
+    gateway: { type: "string" },
+  } });
+  if (values.gateway) return implementedReport(SPEC, "GW", values.gateway);
   return clausesReport(SPEC, values["cited-in"]);
 }
 

@@ -44,7 +44,8 @@ impl Form {
     fn of(head: &Head) -> Option<Self> {
         let media = head.media_type();
         let is = |known: &str| media.eq_ignore_ascii_case(known);
-        // Some host apps and `curl -d` label JSON as text or as a form: the path decides.
+        // Some host apps and `curl -d` label JSON as text or as a form: the path decides
+        // (GW-BODY-1).
         let lenient = ["application/json", "text/plain", "text/json", FORM];
         if media.is_empty() || lenient.into_iter().any(is) {
             return Some(Self::Json);

@@ -1,4 +1,4 @@
-//! CORS on the ingest paths: any origin, never with credentials.
+//! CORS on the ingest paths: any origin, never with credentials (GW-CORS-1).
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,

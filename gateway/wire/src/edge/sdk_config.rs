@@ -1,4 +1,4 @@
-//! `GET /v1/config`: the settings of an app's SDKs, with an ETag.
+//! `GET /v1/config`: the settings of an app's SDKs, with an ETag (GW-CONFIG-1).
 //!
 //! Answered also while nothing is taken: an SDK must be able to read the kill
 //! switch then more than ever.

@@ -2,7 +2,7 @@
 //!
 //! Text is borrowed from the body unless it has escapes; `properties` stays raw
 //! (only its end is looked for). Unknown fields are passed over, `null` is the
-//! same as absent, and of a key that stands twice the last counts. A wrong type
+//! same as absent (GW-BODY-5), and of a key that stands twice the last counts. A wrong type
 //! in an event makes that event bad; a wrong type in the envelope, or broken
 //! JSON anywhere, refuses the batch.
 
