@@ -19,6 +19,7 @@ mod inflate;
 mod json;
 mod listener;
 mod metrics;
+mod protobuf;
 mod reply;
 mod tls;
 

@@ -12,39 +12,24 @@ use sluice_event::limits::IDS_MAX;
 use sluice_event::{Batch, Envelope, Event, EventType, Limits, Parsed, Reason, Refusal, Text};
 
 use crate::dialects::{too_large, too_many_events};
+use crate::protobuf::{Damaged, Field, Fields, Read};
 
-/// A field's value by its wire type.
-#[derive(Debug, Clone, Copy)]
-enum Field<'b> {
-    Varint(u64),
-    Fixed,
-    Bytes(&'b [u8]),
-}
-
-/// Walks the fields of one message.
-struct Fields<'b> {
-    rest: &'b [u8],
-}
-
-/// The bytes are not the message that they should be; the field's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Damaged(u32);
-
-type Read<T> = Result<T, Damaged>;
+/// The message that these bytes should be.
+const MESSAGE: &str = "a sluice.v1.Batch";
 
 /// Reads a batch.
 pub fn decode<'b>(payload: &'b [u8], limits: &Limits) -> Result<Batch<'b>, Refusal> {
     let mut batch = Batch::default();
-    let mut fields = Fields { rest: payload };
-    while let Some((number, field)) = fields.next().map_err(Damaged::refuse)? {
+    let mut fields = Fields::new(payload);
+    while let Some((number, field)) = fields.next().map_err(refuse)? {
         if number == 13 {
             if batch.events.len() == limits.batch_events_max {
                 return Err(too_many_events(limits));
             }
-            let bytes = field.bytes(number).map_err(Damaged::refuse)?;
+            let bytes = field.bytes(number).map_err(refuse)?;
             batch.events.push(event(bytes, batch.events.len(), limits));
         } else {
-            envelope(&mut batch.envelope, number, field).map_err(Damaged::refuse)?;
+            envelope(&mut batch.envelope, number, field).map_err(refuse)?;
         }
     }
     Ok(batch)
@@ -52,7 +37,7 @@ pub fn decode<'b>(payload: &'b [u8], limits: &Limits) -> Result<Batch<'b>, Refus
 
 /// A batch's name, where it can be read; for answers to what was not decoded.
 pub(crate) fn batch_id(payload: &[u8]) -> &str {
-    let mut fields = Fields { rest: payload };
+    let mut fields = Fields::new(payload);
     let mut found = "";
     while let Ok(Some((number, field))) = fields.next() {
         if let (10, Field::Bytes(bytes)) = (number, field) {
@@ -60,6 +45,10 @@ pub(crate) fn batch_id(payload: &[u8]) -> &str {
         }
     }
     found
+}
+
+fn refuse(damaged: Damaged) -> Refusal {
+    damaged.refuse(MESSAGE)
 }
 
 fn envelope<'b>(envelope: &mut Envelope<'b>, number: u32, field: Field<'b>) -> Read<()> {
@@ -70,7 +59,7 @@ fn envelope<'b>(envelope: &mut Envelope<'b>, number: u32, field: Field<'b>) -> R
         4 => envelope.env = field.text(number)?,
         5 => envelope.app_version = field.text(number)?,
         6 => {
-            let mut sdk = Fields { rest: field.bytes(number)? };
+            let mut sdk = Fields::new(field.bytes(number)?);
             while let Some((inner, field)) = sdk.next()? {
                 match inner {
                     1 => envelope.sdk_name = field.text(number)?,
@@ -94,7 +83,7 @@ fn envelope<'b>(envelope: &mut Envelope<'b>, number: u32, field: Field<'b>) -> R
 }
 
 fn device<'b>(device: &mut Device<'b>, bytes: &'b [u8]) -> Read<()> {
-    let mut fields = Fields { rest: bytes };
+    let mut fields = Fields::new(bytes);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => device.model = field.text(7)?,
@@ -133,7 +122,7 @@ fn event<'b>(bytes: &'b [u8], index: usize, limits: &Limits) -> Parsed<'b> {
 
 fn event_fields<'b>(event: &mut Event<'b>, bytes: &'b [u8]) -> Read<Option<(Reason, String)>> {
     let mut wrong = None;
-    let mut fields = Fields { rest: bytes };
+    let mut fields = Fields::new(bytes);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => event.id = field.text(number)?,
@@ -170,7 +159,7 @@ fn event_fields<'b>(event: &mut Event<'b>, bytes: &'b [u8]) -> Read<Option<(Reas
 
 fn entry(bytes: &[u8]) -> Read<(Text<'_>, Text<'_>)> {
     let (mut key, mut value) = (Text::default(), Text::default());
-    let mut fields = Fields { rest: bytes };
+    let mut fields = Fields::new(bytes);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => key = field.text(7)?,
@@ -182,7 +171,7 @@ fn entry(bytes: &[u8]) -> Read<(Text<'_>, Text<'_>)> {
 }
 
 fn page<'b>(page: &mut Page<'b>, bytes: &'b [u8]) -> Read<()> {
-    let mut fields = Fields { rest: bytes };
+    let mut fields = Fields::new(bytes);
     while let Some((number, field)) = fields.next()? {
         match number {
             1 => page.path = field.text(10)?,
@@ -193,76 +182,4 @@ fn page<'b>(page: &mut Page<'b>, bytes: &'b [u8]) -> Read<()> {
         }
     }
     Ok(())
-}
-
-// === impl Fields ===
-
-impl<'b> Fields<'b> {
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..70).step_by(7) {
-            let (byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                // The tenth byte has room for one bit.
-                return (shift < 63 || *byte <= 1).then_some(value);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, bytes: usize) -> Option<&'b [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(bytes)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn next(&mut self) -> Read<Option<(u32, Field<'b>)>> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint().and_then(|tag| u32::try_from(tag).ok()).ok_or(Damaged(0))?;
-        let number = tag >> 3;
-        let field = match tag & 7 {
-            0 => self.varint().map(Field::Varint),
-            1 => self.take(8).map(|_| Field::Fixed),
-            2 => {
-                let length = self.varint().and_then(|length| usize::try_from(length).ok());
-                length.and_then(|length| self.take(length)).map(Field::Bytes)
-            }
-            5 => self.take(4).map(|_| Field::Fixed),
-            _ => None,
-        };
-        match field {
-            Some(field) if number != 0 => Ok(Some((number, field))),
-            _ => Err(Damaged(number)),
-        }
-    }
-}
-
-// === impl Field ===
-
-impl<'b> Field<'b> {
-    fn varint(self, number: u32) -> Read<u64> {
-        if let Self::Varint(value) = self { Ok(value) } else { Err(Damaged(number)) }
-    }
-
-    fn bytes(self, number: u32) -> Read<&'b [u8]> {
-        if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(Damaged(number)) }
-    }
-
-    fn text(self, number: u32) -> Read<Text<'b>> {
-        let text = std::str::from_utf8(self.bytes(number)?);
-        text.map(Cow::Borrowed).map_err(|_| Damaged(number))
-    }
-}
-
-// === impl Damaged ===
-
-impl Damaged {
-    fn refuse(self) -> Refusal {
-        let detail = format!("damaged at field {}; expected a sluice.v1.Batch", self.0);
-        Refusal::new(Reason::BodyInvalid, detail)
-    }
 }
