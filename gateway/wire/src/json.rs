@@ -22,6 +22,8 @@ pub(crate) struct Broken {
     pub at: usize,
     pub what: &'static str,
     pub too_deep: bool,
+    /// The depth that is allowed here.
+    pub depth_max: usize,
     /// The text ends here: it was cut off, or never began.
     pub at_end: bool,
 }
@@ -45,7 +47,13 @@ pub(crate) struct Cursor<'b> {
     text: &'b str,
     at: usize,
     depth: usize,
+    depth_max: usize,
 }
+
+/// Nesting of JSON that any cursor can be given: [`Cursor::raw_object`] keeps a bit per level.
+pub(crate) const DEPTH_MAX: usize = u32::BITS as usize;
+
+const _: () = assert!(JSON_DEPTH_MAX <= DEPTH_MAX);
 
 type Walk<T> = Result<T, Broken>;
 
@@ -54,11 +62,10 @@ type Walk<T> = Result<T, Broken>;
 impl Broken {
     /// The refusal of the whole body.
     pub(crate) fn refuse(&self) -> Refusal {
-        let Self { at, what, too_deep, at_end } = self;
+        let Self { at, what, too_deep, depth_max, at_end } = self;
         if *too_deep {
-            let detail =
-                format!("JSON nested deeper than {JSON_DEPTH_MAX} at byte {at}; flatten it");
-            return Refusal::new(Reason::BodyTooDeep, detail).limit(JSON_DEPTH_MAX as u64);
+            let detail = format!("JSON nested deeper than {depth_max} at byte {at}; flatten it");
+            return Refusal::new(Reason::BodyTooDeep, detail).limit(*depth_max as u64);
         }
         let detail = match (at, at_end) {
             (0, true) => "the body is empty; expected a batch".to_owned(),
@@ -95,7 +102,12 @@ impl Value<'_> {
 
 impl<'b> Cursor<'b> {
     pub(crate) fn new(text: &'b str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self::with_depth(text, JSON_DEPTH_MAX)
+    }
+
+    /// For formats that nest more; at most [`DEPTH_MAX`] levels.
+    pub(crate) fn with_depth(text: &'b str, depth_max: usize) -> Self {
+        Self { text, at: 0, depth: 0, depth_max: depth_max.min(DEPTH_MAX) }
     }
 
     /// Byte position, for slices of the text.
@@ -122,7 +134,8 @@ impl<'b> Cursor<'b> {
     }
 
     fn broken_here(&self, what: &'static str) -> Broken {
-        Broken { at: self.at, what, too_deep: false, at_end: self.at >= self.text.len() }
+        let (at, depth_max) = (self.at, self.depth_max);
+        Broken { at, what, too_deep: false, depth_max, at_end: at >= self.text.len() }
     }
 
     fn broken<T>(&self, what: &'static str) -> Walk<T> {
@@ -140,10 +153,12 @@ impl<'b> Cursor<'b> {
 
     fn deeper(&mut self) -> Walk<()> {
         self.depth += 1;
-        if self.depth > JSON_DEPTH_MAX {
-            return Err(Broken { at: self.at, what: "less depth", too_deep: true, at_end: false });
-        }
-        Ok(())
+        if self.depth > self.depth_max { Err(self.too_deep()) } else { Ok(()) }
+    }
+
+    fn too_deep(&self) -> Broken {
+        let (at, depth_max) = (self.at, self.depth_max);
+        Broken { at, what: "less depth", too_deep: true, depth_max, at_end: false }
     }
 
     /// Nothing but white space may follow.
@@ -253,13 +268,8 @@ impl<'b> Cursor<'b> {
                 }
                 b'{' | b'[' => {
                     depth += 1;
-                    if depth > JSON_DEPTH_MAX {
-                        return Err(Broken {
-                            at: self.at,
-                            what: "less depth",
-                            too_deep: true,
-                            at_end: false,
-                        });
+                    if depth > self.depth_max {
+                        return Err(self.too_deep());
                     }
                     open = open << 1 | u32::from(byte == b'{');
                 }
@@ -420,6 +430,8 @@ mod tests {
         let deep = "[".repeat(1_000_000);
         let broken = Cursor::new(&deep).skip().expect_err("too deep");
         assert_eq!(broken.refuse().reason, Reason::BodyTooDeep);
+        let mut deeper = Cursor::with_depth(&deep, 20);
+        assert_eq!(deeper.skip().expect_err("too deep").depth_max, 20);
         let deep = "{\"a\":".repeat(1_000);
         assert!(Cursor::new(&deep).raw_object().expect_err("too deep").too_deep);
     }
