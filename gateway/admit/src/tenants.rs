@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sluice_event::reason::{Reason, Refusal};
-use sluice_event::service::{Grant, InFlight, KeyKind, Presented};
+use sluice_event::service::{Dialect, Grant, InFlight, KeyKind, Presented};
 use sluice_telemetry::{Clock, Registry};
 
 use crate::addresses::Addresses;
@@ -255,9 +255,14 @@ impl Tenants {
     ///
     /// # Errors
     /// `too_many_events`, `rate_limited`.
-    pub fn admit_events(&self, grant: &Grant, count: usize) -> Result<(), Refusal> {
+    pub fn admit_events(
+        &self,
+        grant: &Grant,
+        dialect: Dialect,
+        count: usize,
+    ) -> Result<(), Refusal> {
         let Terms { tenant, .. } = Terms::of(grant);
-        let max = tenant.limits().batch_events_max;
+        let max = tenant.limits().batch_events_max_of(dialect);
         if count > max {
             let detail = format!("{count} events in one batch, at most {max} are taken: split it");
             return Err(Refusal::new(Reason::TooManyEvents, detail).limit(max as u64));

@@ -117,7 +117,7 @@ impl Collector for Collect {
         let received_at_ms = shared.clock.now_ms();
         let terms = Terms::of(grant);
         terms.check_envelope(&batch.envelope)?;
-        shared.tenants.admit_events(grant, batch.events.len())?;
+        shared.tenants.admit_events(grant, dialect, batch.events.len())?;
         let Batch { envelope, events } = batch;
         let (received, client_lost) = (events.len(), envelope.dropped);
         let mut fates = Fates::with_capacity(received);

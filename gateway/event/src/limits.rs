@@ -2,8 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Dialect;
+
 /// Events in one batch.
 pub const BATCH_EVENTS_MAX: usize = 500;
+/// OpenTelemetry's exporters and collectors send what is configured at their end, 512 and
+/// 8,192 records by default, and lose a batch that is refused for its size. So a batch of
+/// theirs may carry this many times as many events.
+pub const OTLP_BATCH_FACTOR: usize = 20;
 /// Bytes of one event as sent (JSON text or protobuf).
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a request body on the wire.
@@ -46,6 +52,7 @@ pub const FUTURE_MAX_MS: i64 = 86_400_000;
 const _: () = assert!(EVENT_BYTES_MAX <= WIRE_BYTES_MAX);
 const _: () = assert!(WIRE_BYTES_MAX <= INFLATED_BYTES_MAX);
 const _: () = assert!(PROPERTY_TEXT_BYTES_MAX < EVENT_BYTES_MAX);
+const _: () = assert!(BATCH_EVENTS_MAX * OTLP_BATCH_FACTOR >= 8_192);
 const _: () = assert!(PROPERTIES_DEPTH_MAX + 4 <= JSON_DEPTH_MAX);
 
 /// The limits that a config may narrow, never widen.
@@ -60,6 +67,18 @@ pub struct Limits {
     pub wire_bytes_max: usize,
     /// Bytes of a body after inflation; 1..=[`INFLATED_BYTES_MAX`].
     pub inflated_bytes_max: usize,
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Events in one batch that comes in a dialect.
+    pub fn batch_events_max_of(&self, dialect: Dialect) -> usize {
+        match dialect {
+            Dialect::Otlp => self.batch_events_max.saturating_mul(OTLP_BATCH_FACTOR),
+            _ => self.batch_events_max,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -185,8 +185,8 @@ fn rates_refuse_with_a_wait_and_a_label() {
         bytes_burst: Some(6_400),
     }));
     let grant = rig.tenants.authenticate(&key("demo-write-key")).expect("known");
-    assert_eq!(rig.tenants.admit_events(&grant, 100), Ok(()));
-    let refusal = rig.tenants.admit_events(&grant, 50).expect_err("over the rate");
+    assert_eq!(rig.tenants.admit_events(&grant, Dialect::Native, 100), Ok(()));
+    let refusal = rig.tenants.admit_events(&grant, Dialect::Native, 50).expect_err("over the rate");
     assert_eq!(refusal.reason, Reason::RateLimited);
     assert_eq!((refusal.limit, refusal.retry_after_ms), (Some(100), Some(500)));
     let bytes = |n: usize| rig.tenants.admit_bytes(&grant, &key(""), &vec![0; n]).err();
@@ -209,9 +209,11 @@ fn a_batch_is_no_longer_than_the_app_allows() {
     let rig = rig(config);
     let grant = rig.tenants.authenticate(&key("demo-write-key")).expect("known");
     assert_eq!(grant.limits.batch_events_max, 10);
-    assert_eq!(rig.tenants.admit_events(&grant, 10), Ok(()));
-    let refusal = rig.tenants.admit_events(&grant, 11).expect_err("too many");
+    assert_eq!(rig.tenants.admit_events(&grant, Dialect::Native, 10), Ok(()));
+    let refusal = rig.tenants.admit_events(&grant, Dialect::Native, 11).expect_err("too many");
     assert_eq!((refusal.reason, refusal.limit), (Reason::TooManyEvents, Some(10)));
+    assert_eq!(rig.tenants.admit_events(&grant, Dialect::Otlp, 200), Ok(()));
+    assert!(rig.tenants.admit_events(&grant, Dialect::Otlp, 201).is_err());
 }
 
 #[test]
@@ -251,19 +253,26 @@ fn a_reload_swaps_keys_and_keeps_the_state_of_rates() {
     let rate = RateConfig { events_per_s: Some(1), events_burst: Some(5), ..RateConfig::default() };
     let rig = rig(limited(rate.clone()));
     let grant = rig.tenants.authenticate(&key("demo-write-key")).expect("known");
-    assert_eq!(rig.tenants.admit_events(&grant, 5), Ok(()));
+    assert_eq!(rig.tenants.admit_events(&grant, Dialect::Native, 5), Ok(()));
 
     let mut next = limited(rate);
     next.apps.get_mut("demo").expect("has it").write_keys = vec!["new-key".into()];
     rig.tenants.reload(next.clone()).expect("valid");
     assert_eq!(outcome(&rig, &key("demo-write-key")), Err(Reason::KeyUnknown));
     let grant = rig.tenants.authenticate(&key("new-key")).expect("known");
-    assert!(rig.tenants.admit_events(&grant, 1).is_err(), "the bucket is still empty");
+    assert!(
+        rig.tenants.admit_events(&grant, Dialect::Native, 1).is_err(),
+        "the bucket is still empty"
+    );
 
     next.apps.get_mut("demo").expect("has it").rate.events_per_s = Some(2);
     rig.tenants.reload(next).expect("valid");
     let grant = rig.tenants.authenticate(&key("new-key")).expect("known");
-    assert_eq!(rig.tenants.admit_events(&grant, 5), Ok(()), "another rate, another bucket");
+    assert_eq!(
+        rig.tenants.admit_events(&grant, Dialect::Native, 5),
+        Ok(()),
+        "another rate, another bucket"
+    );
 
     rig.tenants.reload(AppsConfig::default()).expect("no apps are valid");
     assert_eq!(outcome(&rig, &key("new-key")), Err(Reason::KeyUnknown));
