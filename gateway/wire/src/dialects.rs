@@ -12,6 +12,7 @@ mod identity;
 mod members;
 mod names;
 pub mod native;
+pub mod otlp;
 pub mod segment;
 pub mod sensors;
 mod time;
@@ -33,6 +34,7 @@ pub const ALL: &[&dyn Dialect] = &[
     &grpc::Grpc,
     &cloudevents::CloudEvents,
     &segment::Segment,
+    &otlp::Otlp,
 ];
 
 /// What a path is for.

@@ -108,12 +108,19 @@ fn exercise_all(bytes: &[u8]) {
     exercise("/cloudevents", "application/cloudevents+json", bytes);
     exercise("/v1/batch", "application/json", bytes);
     exercise("/v1/page", "text/plain", bytes);
+    exercise("/v1/logs", "application/json", bytes);
+    exercise("/v1/logs", "application/x-protobuf", bytes);
+    exercise(
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        "application/grpc",
+        bytes,
+    );
 }
 
 fn bodies_of_vectors() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk-spec/vectors");
     let mut bodies = Vec::new();
-    for dialect in ["native", "sensors", "datarangers", "cloudevents", "segment"] {
+    for dialect in ["native", "sensors", "datarangers", "cloudevents", "segment", "otlp"] {
         for entry in fs::read_dir(folder.join(dialect)).expect("vectors") {
             let bytes = fs::read(entry.expect("readable").path()).expect("readable");
             if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -49,17 +49,23 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     };
     let info = ErrorInfo { reason: refusal.reason.name().to_owned(), domain: "sluice".to_owned() };
     let mut details = vec![any("ErrorInfo", info.encode_to_vec())];
-    if let Some(wait) = wait_ms(refusal) {
-        let retry_delay = prost_types::Duration {
-            seconds: (wait / 1_000) as i64,
-            nanos: (wait % 1_000) as i32 * 1_000_000,
-        };
-        let info = RetryInfo { retry_delay: Some(retry_delay) };
-        details.push(any("RetryInfo", info.encode_to_vec()));
+    if let Some(info) = retry_info(refusal) {
+        details.push(any("RetryInfo", info));
     }
     let message = format!("{}: {}", refusal.reason, refusal.detail);
     let status = RpcStatus { code, message: message.clone(), details };
     Status::with_details(Code::from(code), message, Bytes::from(status.encode_to_vec()))
+}
+
+/// `google.rpc.RetryInfo` of a refusal that passes.
+pub(crate) fn retry_info(refusal: &Refusal) -> Option<Vec<u8>> {
+    wait_ms(refusal).map(|wait| {
+        let retry_delay = prost_types::Duration {
+            seconds: (wait / 1_000) as i64,
+            nanos: (wait % 1_000) as i32 * 1_000_000,
+        };
+        RetryInfo { retry_delay: Some(retry_delay) }.encode_to_vec()
+    })
 }
 
 /// The refusal that stands for a receipt with nothing durable.
@@ -142,11 +148,20 @@ pub(crate) fn streaming(body: Body) -> Response<Body> {
 pub(crate) fn unary(batch_id: &str, outcome: Result<&Receipt, &Refusal>) -> Response<Body> {
     let nothing = outcome.ok().and_then(nothing_durable);
     if let Some(refusal) = nothing.as_ref().or(outcome.err()) {
-        let mut response = streaming(empty(http::StatusCode::OK).into_body());
-        response.headers_mut().extend(trailers(refusal));
-        return response;
+        return refused(refusal);
     }
-    let message = frame::encode(&batch_reply(batch_id, outcome));
+    replied(frame::encode(&batch_reply(batch_id, outcome)))
+}
+
+/// The answer to a unary call that was refused: trailers only.
+pub(crate) fn refused(refusal: &Refusal) -> Response<Body> {
+    let mut response = streaming(empty(http::StatusCode::OK).into_body());
+    response.headers_mut().extend(trailers(refusal));
+    response
+}
+
+/// The answer to a unary call that went well: a message in its frame.
+pub(crate) fn replied(message: Bytes) -> Response<Body> {
     let trailers = async { Some(Ok(trailers_ok())) };
     let body = Full::new(message).with_trailers(trailers).map_err(|never| match never {});
     streaming(body.boxed_unsync())
