@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::clock::Clock;
 use crate::encode::Origin;
 use crate::error::{BuildError, Problem};
-use crate::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX};
+use crate::limits::{BATCH_EVENTS_MAX, BODY_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::settings::Settings;
 use crate::transport::{Target, Transport};
 
@@ -184,6 +184,16 @@ impl Builder {
         let linger = plan.linger.map_or(1, ms);
         within("linger (ms)", linger, 1, 3_600_000, "1-3600000")?;
         within("request_timeout (ms)", ms(plan.target.timeout), 1, 600_000, "1-600000")?;
+        let Origin { platform, host_app, env, app_version } = &plan.origin;
+        for (name, text) in [
+            ("platform", platform),
+            ("host_app", host_app),
+            ("env", env),
+            ("app_version", app_version),
+        ] {
+            let max = TEXT_BYTES_MAX as u128;
+            within(name, text.len() as u128, 0, max, "at most 8192 bytes")?;
+        }
         within("drop_wait (ms)", ms(plan.drop_wait), 0, 600_000, "0-600000")?;
         Client::start(plan)
     }

@@ -84,6 +84,8 @@ impl Client {
             let _alive: mpsc::Sender<()> = alive;
             let _ending = Ending(Arc::clone(&of_thread));
             runtime.block_on(sender::run(of_thread, link));
+            // A name that is still being resolved is not waited for.
+            runtime.shutdown_background();
         });
         let thread = thread.map_err(failed)?.thread().id();
         Ok(Self(Arc::new(Handle { shared, ended: Mutex::new(ended), thread })))

@@ -128,8 +128,8 @@ impl Queue {
     pub(crate) fn take(&mut self, events_max: usize, bytes_max: usize) -> Vec<Bytes> {
         while self.under_way.len() < events_max {
             let Some(entry) = self.waiting.front() else { break };
-            // Three bytes: a comma, or a protobuf tag's and length's share.
-            let bytes = self.under_way_bytes + entry.body.len() + 3 * (self.under_way.len() + 1);
+            // Four bytes: a comma, or a protobuf tag and a length of up to 64 KiB.
+            let bytes = self.under_way_bytes + entry.body.len() + 4 * (self.under_way.len() + 1);
             if !self.under_way.is_empty() && bytes > bytes_max {
                 break;
             }
@@ -211,7 +211,7 @@ mod tests {
         (0..10).for_each(|_| queue.push(entry(100)));
         assert_eq!(queue.take(4, 10_000).len(), 4);
         assert_eq!(queue.settle(|_| Fate::Over), 0);
-        assert_eq!(queue.take(10, 310).len(), 3);
+        assert_eq!(queue.take(10, 315).len(), 3);
         assert_eq!((queue.settle(|_| Fate::Again), queue.bytes()), (3, 600));
         assert_eq!(queue.take(10, 1).len(), 1);
     }

@@ -114,6 +114,7 @@ fn settle(state: &mut State, shared: &Shared, verdict: Verdict, told: u64) -> Ve
         }
         Verdict::Halve { .. } if under_way > 1 => {
             state.queue.settle(|_| Fate::Again);
+            state.counts.failures += 1;
             state.pace.halve(under_way);
         }
         Verdict::Halve { refusal } => {

@@ -96,8 +96,10 @@ impl Shared {
 
     /// Queues an event, and wakes the sender where it may be due for it.
     pub(crate) fn queue(&self, state: &mut State, entry: Entry) {
+        let was_full = state.is_full(&self.plan);
         state.queue.push(entry);
-        if state.queue.waiting() == 1 || state.is_full(&self.plan) {
+        // Nothing else makes a request due sooner: the sender sleeps on.
+        if state.queue.waiting() == 1 || (!was_full && state.is_full(&self.plan)) {
             self.wake.notify_one();
         }
     }

@@ -209,6 +209,7 @@ fn what_is_not_allowed_is_said_and_no_secret_shown() {
     let wrong = new().batch_events_max(501).build().expect_err("too many").to_string();
     assert_eq!(wrong, "batch_events_max: 501; 1-500");
     assert!(new().queue_bytes_max(1).build().is_err() && new().linger(2 * LONG).build().is_err());
+    assert!(new().platform("p".repeat(8_193)).build().is_err());
     let builder = new().drop_wait(Duration::ZERO);
     let mut shown = format!("{builder:?}");
     shown.push_str(&format!("{:?}", builder.build().expect("valid")));
