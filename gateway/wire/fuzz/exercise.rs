@@ -36,7 +36,8 @@ pub struct Target {
     pub kind: Option<Kind>,
     /// The `Content-Type` that every input gets, where the target is of one form.
     pub media: Option<&'static str>,
-    /// A request of this form; paths outside of the dialect become this one.
+    /// The path that every input gets, where the target is of one form or the input's
+    /// own is not of the dialect.
     pub path: &'static str,
 }
 
@@ -70,10 +71,29 @@ pub const TARGETS: &[Target] = &[
         path: "/cloudevents",
     },
     Target { name: "segment", kind: Some(Kind::Segment), media: None, path: "/v1/batch" },
+    Target {
+        name: "otlp_json",
+        kind: Some(Kind::Otlp),
+        media: Some("application/json"),
+        path: "/v1/logs",
+    },
+    Target {
+        name: "otlp_protobuf",
+        kind: Some(Kind::Otlp),
+        media: Some("application/x-protobuf"),
+        path: "/v1/logs",
+    },
+    Target {
+        name: "otlp_grpc",
+        kind: Some(Kind::Otlp),
+        media: Some("application/grpc"),
+        path: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    },
 ];
 
-/// Runs the target of this name on an input. Panics where something does not hold.
-pub fn exercise(name: &str, input: &[u8]) {
+/// Runs the target of this name on an input; whether it was read. Panics where
+/// something does not hold.
+pub fn exercise(name: &str, input: &[u8]) -> bool {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of the table");
     match target.kind {
         None => inflate(input),
@@ -83,8 +103,8 @@ pub fn exercise(name: &str, input: &[u8]) {
 
 /// The first byte picks the encoding, the rest is the body. Twice with one inflater:
 /// what a body leaves in it must not change the next.
-fn inflate(input: &[u8]) {
-    let Some((first, body)) = input.split_first() else { return };
+fn inflate(input: &[u8]) -> bool {
+    let Some((first, body)) = input.split_first() else { return false };
     let encodings = [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd, Encoding::Identity];
     let encoding = encodings[usize::from(*first) % encodings.len()];
     let mut inflater = Inflater::default();
@@ -105,19 +125,22 @@ fn inflate(input: &[u8]) {
         results.push((refused, out));
     }
     assert_eq!(results[0], results[1]);
+    results[0].0.is_none()
 }
 
-fn request(target: &Target, kind: Kind, input: &[u8]) {
-    let Some((head, body)) = parse(target, kind, input) else { return };
+fn request(target: &Target, kind: Kind, input: &[u8]) -> bool {
+    let Some((head, body)) = parse(target, kind, input) else { return false };
     let (dialect, _) = dialects::find(head.parts.uri.path()).expect("a path of the dialect");
     dialect.presented(&head);
     dialect.presented_in_body(&head, body);
     let query = head.parts.uri.query().unwrap_or_default();
     let body = if head.parts.method == Method::GET { query.as_bytes() } else { body };
-    match read(dialect, &head, body) {
-        Ok((batch_id, receipt)) => dialect.answer(&head, &batch_id, Ok(&receipt)),
-        Err(refusal) => dialect.answer(&head, "", Err(&refusal)),
+    let outcome = read(dialect, &head, body);
+    match &outcome {
+        Ok((batch_id, receipt)) => dialect.answer(&head, batch_id, Ok(receipt)),
+        Err(refusal) => dialect.answer(&head, "", Err(refusal)),
     };
+    outcome.is_ok()
 }
 
 /// Reads a body twice; gives the batch's name and a receipt with every outcome, or
@@ -233,7 +256,7 @@ fn parse<'i>(target: &Target, kind: Kind, input: &'i [u8]) -> Option<(Head, &'i 
     let method = Method::from_bytes(first.next()?).ok()?;
     let uri = Uri::try_from(first.next()?).ok()?;
     let claimed = dialects::find(uri.path()).is_some_and(|(found, _)| found.kind() == kind);
-    let uri = if claimed {
+    let uri = if claimed && target.media.is_none() {
         uri
     } else {
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
