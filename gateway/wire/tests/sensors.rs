@@ -71,6 +71,17 @@ async fn an_event_of_another_project_than_the_url_names_is_refused() {
 }
 
 #[tokio::test]
+async fn names_that_we_have_no_room_for_are_kept_beside() {
+    let server = start();
+    let mut sent = event(1, 1, None);
+    sent["event"] = "_paid".into();
+    assert_eq!(send(&server, &[sent]).await.status, 200);
+    let last = server.fake.last.lock();
+    assert_eq!(last["events"][0]["name"], "event__paid");
+    assert_eq!(last["events"][0]["properties"]["sensors_event"], "_paid");
+}
+
+#[tokio::test]
 async fn encrypted_events_count_one_by_one_and_within_the_limit() {
     let server = start();
     let sealed = |count: usize| json!({"ekey": "k", "payloads": vec!["x"; count]});

@@ -9,8 +9,11 @@
 
 use std::borrow::Cow;
 
+use sluice_event::Text;
 use sluice_event::limits::EVENT_NAME_BYTES_MAX;
 use xxhash_rust::xxh3::xxh3_64;
+
+use super::members::Members;
 
 /// Stands before a name that would not begin with a letter.
 const PREFIX: &str = "event_";
@@ -58,6 +61,23 @@ pub(crate) fn by_rule(name: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
+/// A name by the rule. Where it becomes another, the name as sent joins the
+/// properties (a JSON object's text, or nothing) as `key`, unless they have it.
+pub(crate) fn with_name_as_sent<'b>(
+    name: Text<'b>,
+    properties: Cow<'b, [u8]>,
+    key: &str,
+) -> (Text<'b>, Cow<'b, [u8]>) {
+    if name.is_empty() || keeps_rule(&name) {
+        return (name, properties);
+    }
+    let mut members = Members::default();
+    // First: of a key that stands twice the later value counts.
+    members.text(key, &name);
+    members.object(std::str::from_utf8(&properties).unwrap_or_default());
+    (Cow::Owned(by_rule(&name).into_owned()), members.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,6 +110,20 @@ mod tests {
         let long = "a".repeat(200);
         assert_ne!(by_rule(&long), by_rule(&format!("{long}b")));
         assert!(by_rule("!!!").starts_with("event_"));
+    }
+
+    #[test]
+    fn the_name_as_sent_is_kept_beside_another() {
+        let named = |name: &'static str, properties: &'static [u8]| {
+            let (name, properties) =
+                with_name_as_sent(name.into(), Cow::Borrowed(properties), "sent");
+            format!("{name} {}", String::from_utf8_lossy(&properties))
+        };
+        assert_eq!(named("order", b"{}"), "order {}");
+        assert_eq!(named("", b""), " ");
+        assert_eq!(named("a b", b" { \"n\": 1 } "), r#"a_b {"sent":"a b","n": 1}"#);
+        assert_eq!(named("a b", b""), r#"a_b {"sent":"a b"}"#);
+        assert_eq!(named("a b", b"{}"), r#"a_b {"sent":"a b"}"#);
     }
 
     proptest! {

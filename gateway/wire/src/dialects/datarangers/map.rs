@@ -9,7 +9,7 @@
 //! | `on_error` `on_unhandled_rejection` | `error`, of type error |
 //! | `__profile_set`, `_set_once`, `_unset` | `user_set`, `user_set_once`, `user_unset` |
 //! | `__profile_increment`, `__profile_append` | refused |
-//! | any other | its own name |
+//! | any other | its own name, by our rule for names; where that makes it another, the name as sent is the property `datarangers_event` |
 //!
 //! Increments and appends are refused because applying one twice differs from
 //! applying it once. All params are kept as sent; what is mapped is copied out.
@@ -22,6 +22,7 @@ use sluice_event::{Event, EventType, Reason, Text};
 use super::decode::Sent;
 use super::header::{Header, User};
 use crate::dialects::identity::Identity;
+use crate::dialects::names::with_name_as_sent;
 use crate::json::{Broken, Cursor, Value};
 
 const NAMES: [(&str, &str, EventType); 12] = [
@@ -192,9 +193,13 @@ pub(super) fn event<'b>(
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     };
+    let (name, properties) = match name {
+        Some(name) => (Cow::Borrowed(name), properties),
+        None => with_name_as_sent(sent.name, properties, "datarangers_event"),
+    };
     Ok(Event {
         id: Text::Owned(id.to_owned()),
-        name: name.map_or(sent.name, Cow::Borrowed),
+        name,
         time_ms: sent.time_ms,
         device_id: user.device_id().clone(),
         r#type,
@@ -247,6 +252,13 @@ mod tests {
         }
         assert_eq!(mapped("app_launch", "{}").name, "app_launch");
         assert_eq!(mapped("order", r#"{"launch_type":1}"#).name, "order");
+    }
+
+    #[test]
+    fn names_that_we_have_no_room_for_are_kept_beside() {
+        let event = mapped("2 paid", r#"{"n":1}"#);
+        assert_eq!(event.name, "event_2_paid");
+        assert_eq!(*event.properties, *br#"{"datarangers_event":"2 paid","n":1}"#);
     }
 
     #[test]

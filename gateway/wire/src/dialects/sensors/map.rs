@@ -6,7 +6,7 @@
 //! | `$MPViewScreen` `$MPPageLeave` | `page_view` `page_leave` |
 //! | `$MPShare` `$MPAddFavorites` `$MPClick` | `share` `favorite` `click` |
 //! | `$AppCrashed` `$MPError` | `error`, of type error |
-//! | any other `track` | its own name |
+//! | any other `track` | its own name, by our rule for names; where that makes it another, the name as sent is the property `sensors_event` |
 //! | `track_signup`, `track_id_bind` | its own name, of type alias |
 //! | `profile_set`, `_set_once`, `_unset` | `user_set`, `user_set_once`, `user_unset` |
 //! | `profile_increment`, `_append`, `_delete`; `item_*`; encrypted | refused |
@@ -20,6 +20,7 @@ use sluice_event::batch::Page;
 use sluice_event::{Envelope, Event, EventType, Reason, Text};
 
 use super::decode::Sent;
+use crate::dialects::names::with_name_as_sent;
 use crate::json::Value;
 
 const NAMES: [(&str, &str, EventType); 10] = [
@@ -198,6 +199,7 @@ pub(super) fn event<'b>(sent: Sent<'b>, id: &str) -> Result<Event<'b>, (Reason, 
         title: picked.title,
         referrer: picked.referrer,
     };
+    let (name, properties) = with_name_as_sent(name, properties, "sensors_event");
     Ok(Event {
         id: Text::Owned(id.to_owned()),
         name,
