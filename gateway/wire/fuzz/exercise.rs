@@ -194,7 +194,8 @@ fn payload<'b>(
 
 /// What holds for every batch that was read.
 fn check(kind: Kind, batch: &Batch<'_>, limits: &Limits) {
-    assert!(batch.events.len() <= limits.batch_events_max, "{} events", batch.events.len());
+    let events_max = limits.batch_events_max_of(kind);
+    assert!(batch.events.len() <= events_max, "{} events", batch.events.len());
     // Native events come as they are: `admit` judges their values.
     let composed = !matches!(kind, Kind::Native | Kind::Grpc);
     for event in &batch.events {
