@@ -209,7 +209,9 @@ fn check(kind: Kind, batch: &Batch<'_>, limits: &Limits) {
         assert!(fine, "the id of an event: {:?}", event.id);
         if !event.properties.is_empty() {
             let text = std::str::from_utf8(&event.properties).expect("properties are text");
-            assert!(text.starts_with('{') && text.ends_with('}'), "properties: {text}");
+            let object = text.starts_with('{');
+            let whole = serde_json::from_str::<serde::de::IgnoredAny>(text);
+            assert!(object && whole.is_ok(), "properties: {whole:?}: {text}");
         }
     }
 }
