@@ -20,7 +20,7 @@ export function families() {
 export async function fetchFamily(family) {
   const folder = path.join(ROOT, family);
   const { default: listed } = await import(path.join(folder, "packages.mjs"));
-  if (listed.some((one) => one.npm)) await command("npm", ["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], folder);
+  if (listed.some((one) => one.npm)) await command("npm", ["ci", "--silent", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"], folder);
   let venv;
   if (listed.some((one) => one.pypi)) {
     venv = fs.mkdtempSync(path.join(os.tmpdir(), `sluice-compat-${family}-`));
@@ -54,7 +54,7 @@ function pypiVersion(folder, name) {
   const lines = fs.readFileSync(path.join(folder, "requirements.txt"), "utf8").split("\n");
   const line = lines.find((one) => one.toLowerCase().startsWith(`${name.toLowerCase()}==`));
   if (!line) throw new Error(`${folder}/requirements.txt pins no version of ${name}`);
-  return line.split("==")[1].trim();
+  return line.split("==")[1].trim().split(/[\s;]/)[0];
 }
 
 async function command(program, args, cwd) {

@@ -6,7 +6,7 @@ import path from "node:path";
 import test from "node:test";
 import { runCell } from "./cell.mjs";
 import { loses, resends } from "./driver.mjs";
-import { matrix } from "./matrix.mjs";
+import { alike, matrix } from "./matrix.mjs";
 
 function naive(mode, declared) {
   const command = [process.execPath, path.join(import.meta.dirname, "naive.mjs"), mode];
@@ -54,4 +54,6 @@ test("the matrix names what is lost and by which rule", () => {
   const text = matrix([subject], results);
   assert.ok(text.includes("| npm `sdk` 1.0.0, t | all 20 | all 20 | **lost 20** | all 20 | all 20 | all 20, some sent twice |"), text);
   assert.ok(text.includes("- `sdk`, t. 503, 429: any status ends it."), text);
+  assert.ok(alike(text, text.replace("lost 20", "lost 19")));
+  assert.ok(!alike(text, text.replace("**lost 20**", "all 20")));
 });

@@ -42,7 +42,7 @@ async function pass(client, proxy) {
   if (client.destroyed) return;
   const [host, port] = proxy.target.split(":");
   const upstream = net.connect({ host, port: Number(port), noDelay: true });
-  const link = { client, upstream, proxy, fault: undefined, answered: true, held: undefined };
+  const link = { client, upstream, proxy, fault: undefined, answered: true, held: undefined, timer: undefined };
   let http2;
   let requests;
   const answers = messages(0);
@@ -62,7 +62,10 @@ async function pass(client, proxy) {
   upstream.on("end", () => (link.held ? link.held.push(undefined) : client.end()));
   upstream.on("error", () => client.destroy());
   client.on("end", () => upstream.end());
-  client.on("close", () => upstream.destroy());
+  client.on("close", () => {
+    clearTimeout(link.timer);
+    upstream.destroy();
+  });
   client.resume();
 }
 
@@ -86,8 +89,10 @@ function answer(link, stream) {
   link.fault = undefined;
   if (kind === "cutAfter") return cut(link);
   link.proxy.hit += 1;
-  link.held = [];
-  setTimeout(() => {
+  link.held ??= [];
+  // A second one on the same connection: both wait for the later of the two.
+  clearTimeout(link.timer);
+  link.timer = setTimeout(() => {
     for (const data of link.held) data ? link.client.write(data) : link.client.end();
     link.held = undefined;
   }, link.proxy.faults.slowMs);
