@@ -16,8 +16,8 @@ const live = new Set();
 process.on("exit", () => live.forEach((cell) => {
   cell.gateway?.child.kill("SIGKILL");
   cell.driver?.kill("SIGKILL");
+  fs.rmSync(cell.dir, { recursive: true, force: true });
 }));
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 
 /** Without the fault a cell says nothing: a slow machine may send so slowly that no rate is exceeded. */
 const TRIES_MAX = 3;

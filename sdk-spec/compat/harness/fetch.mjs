@@ -16,7 +16,7 @@ export function families() {
   return folders.sort();
 }
 
-/** Fetches a family's packages; gives the subjects of its rows, and what undoes it. */
+/** Fetches a family's packages; gives the subjects of its rows. What it made goes with this process. */
 export async function fetchFamily(family) {
   const folder = path.join(ROOT, family);
   const { default: listed } = await import(path.join(folder, "packages.mjs"));
@@ -24,11 +24,11 @@ export async function fetchFamily(family) {
   let venv;
   if (listed.some((one) => one.pypi)) {
     venv = fs.mkdtempSync(path.join(os.tmpdir(), `sluice-compat-${family}-`));
+    process.on("exit", () => fs.rmSync(venv, { recursive: true, force: true }));
     await command("python3", ["-m", "venv", venv], folder);
     await command(path.join(venv, "bin/pip"), ["install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"], folder);
   }
-  const subjects = listed.map((one) => subject(one, family, folder, venv));
-  return { subjects, remove: () => venv && fs.rmSync(venv, { recursive: true, force: true }) };
+  return listed.map((one) => subject(one, family, folder, venv));
 }
 
 function subject(one, family, folder, venv) {

@@ -39,15 +39,10 @@ async function main(args) {
   const wanted = chosen("--only", values.only, families());
   const faults = chosen("--fault", values.fault, Object.keys(FAULTS));
 
-  const fetched = await Promise.all(wanted.map(fetchFamily));
-  try {
-    const subjects = fetched.flatMap((one) => one.subjects);
-    const results = await runAll(subjects, faults, jobs);
-    if (values.json) fs.writeFileSync(values.json, `${JSON.stringify(results.map(plain), null, 1)}\n`);
-    return await conclude(subjects, results, { ...values, whole: !values.only && !values.fault });
-  } finally {
-    fetched.forEach((one) => one.remove());
-  }
+  const subjects = (await Promise.all(wanted.map(fetchFamily))).flat();
+  const results = await runAll(subjects, faults, jobs);
+  if (values.json) fs.writeFileSync(values.json, `${JSON.stringify(results.map(plain), null, 1)}\n`);
+  return await conclude(subjects, results, { ...values, whole: !values.only && !values.fault });
 }
 
 function chosen(option, names, all) {
@@ -98,6 +93,8 @@ function plain({ subject: { family, registry, name, version, title }, ...result 
   return { family, registry, name, version, title, ...result };
 }
 
+// So that a run that is broken off tidies up as one that ends.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
 try {
   process.exitCode = (await main(process.argv.slice(2))) ?? 0;
 } catch (error) {
