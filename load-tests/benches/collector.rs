@@ -2,24 +2,16 @@
 //! checks, reservation, encoding, hand-over, confirmation, the answer's words;
 //! over a log that acknowledges at once. Every id is new. Sockets are not in it.
 
-#[path = "common/measure.rs"]
-mod measure;
-#[path = "common/null.rs"]
-#[allow(dead_code)] // the stores are for fan out
-mod null;
-#[path = "common/traffic.rs"]
-#[allow(dead_code)] // the log is filled for fan out
-mod traffic;
-
 use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use load_tests::measure::{Spent, Stopwatch};
+use load_tests::null::NullLog;
 use load_tests::population::{Population, Sent};
-use measure::{Spent, Stopwatch};
-use null::NullLog;
+use load_tests::traffic::{BATCH_EVENTS, Door};
+use load_tests::{measure, traffic};
 use sluice_telemetry::{Clock, SystemClock};
-use traffic::{BATCH_EVENTS, Door};
 
 const ROUNDS: usize = 7;
 const BATCHES: usize = 800;

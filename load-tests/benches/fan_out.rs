@@ -3,23 +3,16 @@
 //! done. The cost of a step is what the run costs more with it than with a part
 //! that keeps nothing in its place.
 
-#[path = "common/measure.rs"]
-mod measure;
-#[path = "common/null.rs"]
-#[allow(dead_code)] // the log is for the collector
-mod null;
-#[path = "common/traffic.rs"]
-#[allow(dead_code)] // other kinds of bodies are for the collector
-mod traffic;
-
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use load_tests::measure::{Spent, Stopwatch, report, spread};
+use load_tests::null::{MapIndex, NullLog, NullStore};
 use load_tests::population::Population;
-use measure::{Spent, Stopwatch, report, spread};
-use null::{MapIndex, NullLog, NullStore};
+use load_tests::traffic::BATCH_EVENTS;
+use load_tests::{measure, traffic};
 use prost::Message;
 use sluice_embedded::dedupe::{DedupeConfig, EmbeddedDedupe};
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
@@ -29,7 +22,6 @@ use sluice_fanout::{FanOut, FanOutConfig, FanOutDeps, LANES};
 use sluice_proto::v1::BatchRecord;
 use sluice_seams::{DedupeIndex, DocumentStore, EventLog, RowStore, StaticAssignment};
 use sluice_telemetry::{Clock, Registry, SystemClock};
-use traffic::BATCH_EVENTS;
 
 const EVENTS: usize = 200_000;
 const ROUNDS: usize = 5;

@@ -2,28 +2,19 @@
 //! the log while its lanes wait. `SLUICE_BENCH_EVENTS` is the number of ids, a
 //! million by default.
 
-#[path = "common/measure.rs"]
-#[allow(dead_code)] // rounds are for the others
-mod measure;
-#[path = "common/null.rs"]
-#[allow(dead_code)] // the log is for the collector
-mod null;
-#[path = "common/traffic.rs"]
-#[allow(dead_code)] // other kinds of bodies are for the collector
-mod traffic;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use load_tests::measure::Stopwatch;
+use load_tests::null::{NullLog, NullStore};
 use load_tests::population::Population;
-use measure::Stopwatch;
-use null::{NullLog, NullStore};
+use load_tests::traffic;
+use load_tests::traffic::BATCH_EVENTS;
 use sluice_embedded::dedupe::{DedupeConfig, EmbeddedDedupe};
 use sluice_embedded::log::{EmbeddedLog, LogConfig};
 use sluice_fanout::{FanOut, FanOutConfig, FanOutDeps, LANES};
 use sluice_seams::{EventLog, StaticAssignment};
 use sluice_telemetry::{Clock, Registry, SystemClock};
-use traffic::BATCH_EVENTS;
 
 const PARTITIONS: u32 = 4;
 const USERS: u64 = 20_000;

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::measure::process_cpu;
+
 /// Longest wait for a gateway to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
-
-/// Unit of CPU time in `/proc` (`USER_HZ`, 100 on every Linux that is built today).
-const TICKS_PER_S: u64 = 100;
 
 /// A running gateway. Killed when dropped.
 pub struct Gateway {
@@ -27,6 +26,8 @@ pub struct Gateway {
 pub struct Start<'a> {
     /// The binary.
     pub bin: &'a Path,
+    /// Arguments before the role.
+    pub before: Vec<String>,
     /// Its data directory; made where it is missing.
     pub data_dir: &'a Path,
     /// `serve`, `collect`, `fan-out` or `query`.
@@ -42,13 +43,27 @@ pub struct Start<'a> {
 impl<'a> Start<'a> {
     /// `serve` on free loopback ports.
     pub fn new(bin: &'a Path, data_dir: &'a Path) -> Self {
-        Self { bin, data_dir, role: "serve", env: Vec::new(), flags: Vec::new() }
+        Self {
+            bin,
+            before: Vec::new(),
+            data_dir,
+            role: "serve",
+            env: Vec::new(),
+            flags: Vec::new(),
+        }
     }
 
     /// Sets a variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Arguments before the role, where the binary is another than `sluice`.
+    #[must_use]
+    pub fn before(mut self, arguments: Vec<String>) -> Self {
+        self.before = arguments;
         self
     }
 
@@ -75,6 +90,7 @@ impl<'a> Start<'a> {
             .map_err(|error| format!("{}: {error}", log.display()))?;
         let mut command = Command::new(self.bin);
         command
+            .args(&self.before)
             .args([self.role, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(self.data_dir)
@@ -135,17 +151,7 @@ impl Gateway {
 
     /// CPU time that the process has used, user and system, of all threads.
     pub fn cpu(&self) -> Duration {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        // After the name, which may hold anything: fields 14 and 15 of proc(5).
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|it| it.parse::<u64>().ok())
-            .sum();
-        Duration::from_millis(ticks * 1_000 / TICKS_PER_S)
+        process_cpu(self.pid())
     }
 
     /// SIGTERM, then waits for the end; `false` where it did not end cleanly.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::join_all;
-use load_tests::population::{Population, Sent, body};
 use prost::Message;
 use sluice_admit::{AppsConfig, Tenants};
 use sluice_append::{Collect, CollectConfig};
@@ -20,6 +19,8 @@ use sluice_telemetry::{Clock, Registry, SystemClock};
 use sluice_wire::dialects::{self, Answer, Dialect};
 use sluice_wire::{Encoding, Head, Inflater};
 use tokio::task::JoinHandle;
+
+use crate::population::{Population, Sent, body};
 
 /// Events of a batch, as SDKs send by default.
 pub const BATCH_EVENTS: usize = 50;
@@ -48,6 +49,11 @@ pub fn gzip(body: &[u8]) -> Bytes {
 
 /// A batch in protobuf: the same fields as in JSON.
 pub fn protobuf(events: &[Sent], now_ms: i64) -> Bytes {
+    batch_message(events, now_ms).encode_to_vec().into()
+}
+
+/// The same before it is encoded.
+pub fn batch_message(events: &[Sent], now_ms: i64) -> v1::Batch {
     let events = events.iter().map(event).collect();
     let device = v1::Device {
         model: "iPhone 15".to_owned(),
@@ -55,15 +61,14 @@ pub fn protobuf(events: &[Sent], now_ms: i64) -> Bytes {
         network: "wifi".to_owned(),
         ..v1::Device::default()
     };
-    let batch = v1::Batch {
+    v1::Batch {
         platform: "wx".to_owned(),
         app_version: "1.2.3".to_owned(),
         sent_at: now_ms,
         device: Some(device),
         events,
         ..v1::Batch::default()
-    };
-    batch.encode_to_vec().into()
+    }
 }
 
 /// An event as it stands in protobuf.
@@ -91,6 +96,7 @@ pub fn event(sent: &Sent) -> v1::Event {
 
 /// The collector of a gateway without a config file, over a log.
 pub struct Door {
+    /// Takes what comes through the door.
     pub collect: Collect,
     dialect: &'static dyn Dialect,
     head: Head,

@@ -4,7 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
+
+/// Unit of CPU time in `/proc` (`USER_HZ`, 100 on every Linux that is built today).
+const TICKS_PER_S: u64 = 100;
 
 /// What one round took.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +42,57 @@ impl Stopwatch {
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time that a process has used, user and system, of all threads, to a
+/// hundredth of a second; 0 once it has ended.
+pub fn process_cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which may hold anything: fields 14 and 15 of proc(5).
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_S)
+}
+
+/// CPU time that this thread has used.
+pub fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Cores that this thread may run on.
+pub fn cores() -> Vec<usize> {
+    let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect()
+}
+
+/// Keeps this thread, and those that it starts from now on, to the first core
+/// where there are two, and gives the second away: generator and gateway do not
+/// share one.
+///
+/// # Errors
+/// What the system said.
+pub fn pin_apart() -> Result<Option<usize>, String> {
+    match cores()[..] {
+        [own, other, ..] => pin_where(Some(own)).map(|()| Some(other)),
+        _ => Ok(None),
+    }
+}
+
+/// Keeps this thread, and those that it starts from now on, to one core; to none
+/// where none is given.
+///
+/// # Errors
+/// Where there is no such core.
+pub fn pin_where(core: Option<usize>) -> Result<(), String> {
+    let Some(core) = core else { return Ok(()) };
+    if core >= CpuSet::MAX_CPU {
+        return Err(format!("core {core}: allowed is 0 to {}", CpuSet::MAX_CPU - 1));
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).map_err(|error| format!("core {core}: {error}"))
 }
 
 /// Least, median and greatest CPU time of rounds, nanoseconds for one of `of`.

@@ -1,0 +1,287 @@
+//! Makes the bodies of a run, fast enough not to be what is measured.
+//!
+//! A few hundred batches are written out once ("stencils"); each body is a copy
+//! of one with ids of its own put into it, as ids have a fixed width. So no two
+//! events of a run share an id but those of deliberate resends. Stencils are made
+//! anew one by one while a run goes on, so that times stay those of now.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use parking_lot::{Mutex, RwLock};
+use prost::Message;
+use serde::Serialize;
+
+use super::kind::Kind;
+use crate::crowd::now_ms;
+use crate::population::{Population, Random, Sent, body};
+use crate::traffic;
+
+/// Digits of a number in an id.
+const DIGITS: usize = 12;
+/// Batches that are written out.
+const STENCILS: usize = 256;
+/// A resend is of one of so many batches before it.
+const RESEND_WITHIN: u64 = 32;
+/// Bodies that may still be made of a stencil that was just replaced.
+const REPLACE_MARGIN: u64 = 10_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// How untidy the events are, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Mix {
+    /// Batches that are sent a second time, as after a lost answer.
+    pub resent: u64,
+    /// Events that can never be taken.
+    pub bad: u64,
+    /// Events up to three days old, as from a phone that was off.
+    pub late: u64,
+    /// Batches of a device whose clock is hours off.
+    pub skewed: u64,
+}
+
+/// Makes bodies of one kind.
+pub struct Forge {
+    kind: Kind,
+    prefix: String,
+    batch: usize,
+    mix: Mix,
+    source: Mutex<Source>,
+    stencils: RwLock<Vec<Arc<Stencil>>>,
+    /// Arrivals whose bodies were made.
+    made: AtomicU64,
+}
+
+/// A body, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Number of the batch: that of its arrival, or of an earlier one for a resend.
+    pub batch: u64,
+    /// What is sent.
+    pub body: Bytes,
+}
+
+struct Source {
+    population: Population,
+    random: Random,
+    replaced: usize,
+}
+
+struct Stencil {
+    bytes: Vec<u8>,
+    /// Where the number of an event stands, and which event of the batch.
+    ids: Vec<(usize, u64)>,
+    /// Where the number of the batch stands.
+    batch_ids: Vec<usize>,
+    /// The first batch that was surely made of this one.
+    from: u64,
+}
+
+// === impl Mix ===
+
+impl Mix {
+    /// As from real mini programs: 2 % resent, 1 % bad, 2 % late, 3 % skewed.
+    pub const REAL: Self = Self { resent: 20, bad: 10, late: 20, skewed: 30 };
+    /// Every event new, valid and on time: for figures per event.
+    pub const CLEAN: Self = Self { resent: 0, bad: 0, late: 0, skewed: 0 };
+}
+
+// === impl Forge ===
+
+impl Forge {
+    /// Bodies of `batch` events each, whose ids begin with `prefix`.
+    pub fn new(kind: Kind, prefix: &str, batch: usize, mix: Mix, seed: u64) -> Self {
+        let population = Population::new(seed, prefix, 100_000, 200);
+        let mut source = Source { population, random: Random::new(!seed), replaced: 0 };
+        let stencils = (0..STENCILS)
+            .map(|_| Arc::new(Stencil::new(kind, prefix, source.batch(batch, mix), 0)))
+            .collect();
+        let (source, stencils) = (Mutex::new(source), RwLock::new(stencils));
+        Self { kind, prefix: prefix.to_owned(), batch, mix, source, stencils, made: 0.into() }
+    }
+
+    /// The body of an arrival.
+    pub fn make(&self, arrival: u64) -> Made {
+        self.made.fetch_max(arrival, Ordering::Relaxed);
+        let mut batch = self.resends(arrival).unwrap_or(arrival);
+        let mut stencil = self.stencil(batch);
+        if batch < stencil.from {
+            // Its stencil is gone: the resend would not be the same events.
+            batch = arrival;
+            stencil = self.stencil(batch);
+        }
+        let mut bytes = stencil.bytes.clone();
+        for &(at, index) in &stencil.ids {
+            put_digits(&mut bytes, at, batch * self.batch as u64 + index);
+        }
+        for &at in &stencil.batch_ids {
+            put_digits(&mut bytes, at, batch);
+        }
+        let body = if self.kind == Kind::JsonGzip { gzip(&bytes) } else { bytes.into() };
+        Made { batch, body }
+    }
+
+    /// Which earlier batch an arrival sends again, where it does.
+    fn resends(&self, arrival: u64) -> Option<u64> {
+        let earlier = |arrival: u64| {
+            let mut random = Random::new(arrival);
+            let resent = random.below(1_000) < self.mix.resent && arrival > RESEND_WITHIN;
+            resent.then(|| arrival - 1 - random.below(RESEND_WITHIN))
+        };
+        // What was no batch of its own was never sent.
+        earlier(arrival).filter(|batch| earlier(*batch).is_none())
+    }
+
+    /// Replaces one stencil by one of now; called evenly, all are replaced once in
+    /// as many calls as there are.
+    pub fn renew_one(&self) {
+        let mut source = self.source.lock();
+        let at = source.replaced % STENCILS;
+        source.replaced += 1;
+        let events = source.batch(self.batch, self.mix);
+        let from = self.made.load(Ordering::Relaxed) + REPLACE_MARGIN;
+        let stencil = Stencil::new(self.kind, &self.prefix, events, from);
+        self.stencils.write()[at] = Arc::new(stencil);
+    }
+
+    fn stencil(&self, batch: u64) -> Arc<Stencil> {
+        Arc::clone(&self.stencils.read()[batch as usize % STENCILS])
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Events of one device, with the faults of the mix, and its clock at sending.
+    fn batch(&mut self, size: usize, mix: Mix) -> (Vec<Sent>, i64) {
+        let mut clock_ms = now_ms();
+        if self.random.below(1_000) < mix.skewed {
+            clock_ms += (self.random.below(5) as i64 - 2) * HOUR_MS;
+        }
+        let mut events = self.population.events(size, clock_ms);
+        let (device, user) = (events[0].device.clone(), events[0].user.clone());
+        for (index, event) in events.iter_mut().enumerate() {
+            (event.device, event.user) = (device.clone(), user.clone());
+            let tail = event.id.rfind('-').unwrap_or_default();
+            event.id.truncate(tail);
+            event.id.push_str(&format!("-{index:0DIGITS$}"));
+            if self.random.below(1_000) < mix.late {
+                event.time_ms -= self.random.below(3 * DAY_MS) as i64;
+            }
+            if self.random.below(1_000) < mix.bad {
+                event.name = "not a name";
+            }
+        }
+        (events, clock_ms)
+    }
+}
+
+// === impl Stencil ===
+
+impl Stencil {
+    fn new(kind: Kind, prefix: &str, (events, clock_ms): (Vec<Sent>, i64), from: u64) -> Self {
+        let bytes = if kind.is_json() {
+            body(&events, clock_ms).into_bytes()
+        } else {
+            let mut batch = traffic::batch_message(&events, clock_ms);
+            batch.batch_id = format!("{prefix}+{:0DIGITS$}", 0);
+            batch.encode_to_vec()
+        };
+        let (mut ids, mut batch_ids) = (Vec::new(), Vec::new());
+        let mark = prefix.as_bytes();
+        for at in 0..bytes.len().saturating_sub(mark.len() + DIGITS) {
+            let digits = at + mark.len() + 1;
+            if !bytes[at..].starts_with(mark) {
+                continue;
+            }
+            match bytes[digits - 1] {
+                b'-' => ids.push((digits, read_digits(&bytes[digits..digits + DIGITS]))),
+                b'+' => batch_ids.push(digits),
+                _ => {}
+            }
+        }
+        Self { bytes, ids, batch_ids, from }
+    }
+}
+
+/// The number of the event in an id, or of the batch in the id of a batch.
+pub fn number(prefix: &str, id: &str) -> Option<u64> {
+    let digits = id.strip_prefix(prefix)?.strip_prefix(['-', '+'])?;
+    digits.parse().ok()
+}
+
+fn read_digits(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit.wrapping_sub(b'0') % 10))
+}
+
+fn put_digits(bytes: &mut [u8], at: usize, mut number: u64) {
+    for place in bytes[at..at + DIGITS].iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("in memory").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+    use sluice_proto::v1::Batch;
+
+    use super::*;
+
+    fn ids(made: &Made) -> Vec<String> {
+        let value: Value = serde_json::from_slice(&made.body).expect("JSON");
+        let events = value["events"].as_array().expect("events");
+        let same = |event: &Value| event["id"] == event["properties"]["eid"];
+        assert!(events.iter().all(same), "an id is put into all its places");
+        events.iter().map(|event| event["id"].as_str().expect("id").to_owned()).collect()
+    }
+
+    #[test]
+    fn no_two_events_share_an_id_but_those_of_resends() {
+        let forge = Forge::new(Kind::Json, "t1", 5, Mix::REAL, 7);
+        let (mut seen, mut resent) = (HashSet::new(), 0);
+        for arrival in 0..2_000 {
+            let made = forge.make(arrival);
+            for (index, id) in ids(&made).into_iter().enumerate() {
+                assert_eq!(number("t1", &id), Some(made.batch * 5 + index as u64));
+                assert_eq!(seen.insert(id), made.batch == arrival);
+            }
+            resent += u64::from(made.batch != arrival);
+        }
+        assert!((20..80).contains(&resent), "{resent} of 2,000");
+    }
+
+    #[test]
+    fn a_batch_in_protobuf_tells_its_number() {
+        let forge = Forge::new(Kind::GrpcStream, "t2", 3, Mix::CLEAN, 7);
+        forge.renew_one();
+        let batch = Batch::decode(forge.make(70_123).body).expect("protobuf");
+        assert_eq!(number("t2", &batch.batch_id), Some(70_123));
+        assert_eq!(number("t2", &batch.events[2].id), Some(70_123 * 3 + 2));
+    }
+
+    #[test]
+    fn about_one_event_in_a_hundred_is_bad() {
+        let forge = Forge::new(Kind::Json, "t3", 50, Mix::REAL, 7);
+        let bad: usize = (0..STENCILS as u64)
+            .map(|arrival| {
+                let value: Value = serde_json::from_slice(&forge.make(arrival).body).expect("JSON");
+                let events = value["events"].as_array().expect("events");
+                events.iter().filter(|event| event["name"] == "not a name").count()
+            })
+            .sum();
+        assert!((60..220).contains(&bad), "{bad} of 12,800");
+    }
+}

@@ -1,0 +1,53 @@
+//! The binary `load-tests`: load, its limits, and the report of both.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use load_tests::check::CheckArgs;
+use load_tests::children::{GatewayArgs, SinkArgs};
+use load_tests::drive::command::DriveArgs;
+use load_tests::measure::pin_where;
+use tokio::runtime::Builder;
+
+/// How fast Sluice is, against what limit, and what breaks first.
+#[derive(Parser)]
+#[command(name = "load-tests", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Put load on a running gateway by a schedule that does not wait for it
+    Drive(DriveArgs),
+    /// Hold what `drive` was told against what is in the log
+    Check(CheckArgs),
+    /// Run a gateway for a measurement: `sluice` with another log, on one core
+    #[command(hide = true)]
+    Gateway(GatewayArgs),
+    /// Run a bare server that reads bodies and answers, for a measurement
+    #[command(hide = true)]
+    Sink(SinkArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Drive(args) => block_on(args.run()),
+        Command::Check(args) => block_on(args.run()),
+        Command::Gateway(args) => return args.run(),
+        Command::Sink(args) => pin_where(args.core).and_then(|()| block_on(args.run())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load-tests: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start threads: {error}"))?.block_on(work)
+}
