@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 use load_tests::check::CheckArgs;
 use load_tests::children::{GatewayArgs, SinkArgs};
 use load_tests::drive::command::DriveArgs;
-use load_tests::measure::pin_where;
+use load_tests::limits::LimitsArgs;
+use load_tests::measure::{pin_apart, pin_where};
+use load_tests::report::ReportArgs;
 use tokio::runtime::Builder;
 
 /// How fast Sluice is, against what limit, and what breaks first.
@@ -23,6 +25,10 @@ enum Command {
     Drive(DriveArgs),
     /// Hold what `drive` was told against what is in the log
     Check(CheckArgs),
+    /// Measure the floor of each step on this machine
+    Limits(LimitsArgs),
+    /// Measure every figure beside its limit, in one run
+    Report(ReportArgs),
     /// Run a gateway for a measurement: `sluice` with another log, on one core
     #[command(hide = true)]
     Gateway(GatewayArgs),
@@ -35,6 +41,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Drive(args) => block_on(args.run()),
         Command::Check(args) => block_on(args.run()),
+        // Before there are threads: they keep to the core of the one that starts them.
+        Command::Limits(args) => pin_apart().and_then(|other| block_on(args.run(other))),
+        Command::Report(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Gateway(args) => return args.run(),
         Command::Sink(args) => pin_where(args.core).and_then(|()| block_on(args.run())),
     };

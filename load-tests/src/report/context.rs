@@ -1,0 +1,132 @@
+//! What the sections of a report share.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::children::{self, LogKind};
+use crate::crowd::now_ms;
+use crate::drive::Target;
+use crate::gateway::Gateway;
+use crate::limits::bodies::Bodies;
+use crate::services::Services;
+
+/// Rounds of a figure.
+const ROUNDS: usize = 5;
+
+/// What the sections share.
+pub struct Context {
+    /// Small rounds.
+    pub quick: bool,
+    /// The core of gateways and sinks.
+    pub other: Option<usize>,
+    /// The bodies of the steps.
+    pub bodies: Bodies,
+    /// The brokers, or why there are none.
+    kafka: Result<Brokers, String>,
+    dir: tempfile::TempDir,
+}
+
+struct Brokers {
+    address: String,
+    /// Stopped when dropped, where they were started here.
+    _services: Services,
+}
+
+/// A gateway that appends to Kafka.
+pub struct KafkaGateway {
+    /// The process.
+    pub gateway: Gateway,
+    /// `host:port` of the brokers.
+    pub brokers: String,
+    /// Its topic of events.
+    pub topic: String,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// Starts the brokers where they are wanted; blocks for that.
+    ///
+    /// # Errors
+    /// Where there is no place for files. Missing brokers are told by who needs them.
+    pub fn new(quick: bool, other: Option<usize>, kafka: bool) -> Result<Self, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let kafka = match kafka {
+            true => tokio::task::block_in_place(brokers),
+            false => Err("left out by --embedded".to_owned()),
+        };
+        Ok(Self { quick, other, bodies: Bodies::make(), kafka, dir })
+    }
+
+    /// Rounds of a figure.
+    pub fn rounds(&self) -> usize {
+        ROUNDS
+    }
+
+    /// One of two sizes.
+    pub fn size<T>(&self, whole: T, quick: T) -> T {
+        if self.quick { quick } else { whole }
+    }
+
+    /// A new folder.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, String> {
+        let path = self.dir.path().join(format!("{name}-{}", now_ms()));
+        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A gateway on the other core, without Kafka.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn gateway(&self, role: &str, log: LogKind, data_dir: &Path) -> Result<Gateway, String> {
+        tokio::task::block_in_place(|| children::gateway(role, log, self.other, data_dir, &[]))
+    }
+
+    /// `host:port` of the brokers.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn brokers(&self) -> Result<&str, String> {
+        self.kafka.as_ref().map(|brokers| &*brokers.address).map_err(Clone::clone)
+    }
+
+    /// A collector on the other core that appends to a topic of its own, lz4.
+    ///
+    /// # Errors
+    /// Why there are no brokers, or what it said.
+    pub fn kafka_gateway(&self) -> Result<KafkaGateway, String> {
+        let brokers = self.brokers()?.to_owned();
+        let dir = self.folder("collect")?;
+        let topic = format!("report-{}.events", now_ms());
+        let config = dir.join("sluice.toml");
+        let text = format!(
+            "[log]\nengine = \"kafka\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic = \"{topic}\"\n\
+             dead_letter_topic = \"{topic}.dead\"\ncompression = \"lz4\"\n"
+        );
+        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        let flags = [("--config", config.display().to_string())];
+        let start = || children::gateway("collect", LogKind::Real, self.other, &dir, &flags);
+        let gateway = tokio::task::block_in_place(start)?;
+        Ok(KafkaGateway { gateway, brokers, topic })
+    }
+}
+
+fn brokers() -> Result<Brokers, String> {
+    let services = Services::up("kafka", &[])?;
+    let address = services.endpoints()["kafka"].as_str().map(str::to_owned);
+    let address = address.ok_or_else(|| json!({ "no kafka": services.endpoints() }).to_string())?;
+    Ok(Brokers { address, _services: services })
+}
+
+/// The main listener of a gateway.
+///
+/// # Errors
+/// Where its address is none.
+pub fn target(gateway: &Gateway) -> Result<Target, String> {
+    gateway.http.parse()
+}
