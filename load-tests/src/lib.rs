@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod report;
 pub mod sender;
 pub mod services;
+pub mod soak;
 pub mod stored;
 pub mod traffic;
 pub mod verdict;

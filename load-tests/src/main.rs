@@ -9,6 +9,7 @@ use load_tests::drive::command::DriveArgs;
 use load_tests::limits::LimitsArgs;
 use load_tests::measure::{pin_apart, pin_where};
 use load_tests::report::ReportArgs;
+use load_tests::soak::SoakArgs;
 use tokio::runtime::Builder;
 
 /// How fast Sluice is, against what limit, and what breaks first.
@@ -29,6 +30,8 @@ enum Command {
     Limits(LimitsArgs),
     /// Measure every figure beside its limit, in one run
     Report(ReportArgs),
+    /// Mixed load with restarts for a long time: nothing lost, memory flat
+    Soak(SoakArgs),
     /// Run a gateway for a measurement: `sluice` with another log, on one core
     #[command(hide = true)]
     Gateway(GatewayArgs),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         // Before there are threads: they keep to the core of the one that starts them.
         Command::Limits(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Report(args) => pin_apart().and_then(|other| block_on(args.run(other))),
+        Command::Soak(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Gateway(args) => return args.run(),
         Command::Sink(args) => pin_where(args.core).and_then(|()| block_on(args.run())),
     };
