@@ -10,7 +10,7 @@ use crate::limits::saturate;
 
 /// Batches of a round.
 const BATCHES: u64 = 20_000;
-const BATCHES_QUICK: u64 = 600;
+const BATCHES_QUICK: u64 = 4_000;
 
 /// Measures it.
 ///

@@ -16,7 +16,7 @@ use crate::limits::{per_cpu_s, saturate, steps};
 
 /// Batches of a round.
 const BATCHES: u64 = 10_000;
-const BATCHES_QUICK: u64 = 400;
+const BATCHES_QUICK: u64 = 4_000;
 const KINDS: [Kind; 4] = [Kind::Json, Kind::JsonGzip, Kind::Protobuf, Kind::GrpcStream];
 /// What JSON over HTTP is to reach on the machine of reference, events a
 /// CPU-second.
