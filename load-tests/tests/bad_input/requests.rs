@@ -265,7 +265,7 @@ async fn preflight(target: &Target<'_>) {
     let refused = send(&target.address, &post("/v1/events", &[], b"[1]")).await;
     assert_eq!(refused.headers["access-control-allow-origin"], "*");
     let allow = send(&target.address, &request("PUT", "/v1/events", &[], b"")).await;
-    assert_eq!(allow.headers["allow"], "POST");
+    assert_eq!(allow.headers["allow"], "POST, OPTIONS");
     let none = send(&target.address, &request("POST", "/v1/events", &[], b"")).await;
     assert_eq!(none.headers["www-authenticate"], "Bearer");
 }

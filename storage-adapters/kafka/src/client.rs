@@ -26,17 +26,28 @@ impl ClientContext for Plain {
 
 impl ConsumerContext for Plain {}
 
-/// librdkafka's own log lines. Lost connections are told by state, not by line.
+/// librdkafka's own log lines. Lost connections are told by state, not by line; brokers
+/// that do not let us in, or that we do not trust, by line alone.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, message, "librdkafka");
+        }
+        RDKafkaLogLevel::Error if is_of_trust(message) => {
+            tracing::warn!(facility, message, "librdkafka: check the keys, names and certificates");
         }
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
             tracing::debug!(facility, message, "librdkafka");
         }
         _ => tracing::trace!(facility, message, "librdkafka"),
     }
+}
+
+/// Of a handshake that failed for a reason that settings mend, in librdkafka's words.
+fn is_of_trust(message: &str) -> bool {
+    ["SASL authentication error", "SSL handshake failed", "certificate"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// An error of a request, with its retry class.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 
 /// Properties that the guarantees of the log stand on, or that have a setting
@@ -267,6 +268,8 @@ impl KafkaConfig {
     pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
+            // By default it goes by the `log` crate, which nobody listens to here.
+            .set_log_level(RDKafkaLogLevel::Error)
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "sluice")
             .set("socket.keepalive.enable", "true")
