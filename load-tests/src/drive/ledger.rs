@@ -2,7 +2,7 @@
 //!
 //! `ledger.json` says how ids are made; `ledger.txt` has one line for each batch
 //! sent (`sent 17`) and for each answer (`told 17 48A1R1A`, letters of
-//! [`Fate`](super::answer::Fate) with how many in a row; `refused 17 503`;
+//! [`Fate`] with how many in a row; `refused 17 503`;
 //! `lost 17`). A batch is in the file before its answer is.
 
 use std::fs::File;

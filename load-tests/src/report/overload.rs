@@ -15,10 +15,11 @@ use crate::drive::{Outcome, Plan};
 /// Times the peak.
 const OVER: f64 = 3.0;
 const PEAK: Duration = Duration::from_secs(10);
+const PEAK_ROUNDS: usize = 3;
 const OVERLOAD: Duration = Duration::from_secs(60);
 /// At the peak, and under overload: enough that the gateway, not the generator,
 /// is what waits.
-const CONNECTIONS: [usize; 2] = [64, 1_000];
+const CONNECTIONS: [usize; 2] = [256, 1_000];
 /// What a gateway may hold under overload, MiB: its bounds added up.
 const MEMORY_MAX_MIB: f64 = 1_536.0;
 const MIB: f64 = (1u64 << 20) as f64;
@@ -33,26 +34,36 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
     let target = target(&gateway)?;
     let mut plan = Plan::saturating(Kind::Json, u64::MAX);
     (plan.time, plan.connections) = (context.size(PEAK, PEAK / 5), CONNECTIONS[0]);
-    let ledgers = [context.folder("peak")?, context.folder("over")?];
-    plan.ledger = Some(ledgers[0].clone());
-    let peak = goodput(&plan.run(&target, |_, _| ()).await?);
+    let mut ledgers = Vec::new();
+    let mut peak = 0.0_f64;
+    // The best of some: the first warms up, and too low a peak would make no overload.
+    for round in 0..PEAK_ROUNDS {
+        ledgers.push(context.folder(&format!("peak-{round}"))?);
+        plan.ledger = ledgers.last().cloned();
+        peak = peak.max(goodput(&plan.run(&target, |_, _| ()).await?));
+    }
     if peak == 0.0 {
         return Err("nothing was accepted at the peak".to_owned());
     }
+    ledgers.push(context.folder("over")?);
     (plan.time, plan.connections) = (context.size(OVERLOAD, OVERLOAD / 20), CONNECTIONS[1]);
-    (plan.rate, plan.ledger) = (Some(peak * OVER), Some(ledgers[1].clone()));
+    (plan.rate, plan.ledger) = (Some(peak * OVER), ledgers.last().cloned());
     let mut most = gateway.resident_bytes();
     let look = |_: &Counts, _: Option<&Second>| most = most.max(gateway.resident_bytes());
     let outcome = plan.run(&target, look).await?;
     let stopped = tokio::task::block_in_place(|| gateway.stop());
     let verdicts = against_log(&ledgers, &Place::Embedded(data_dir)).await?;
-    let words = verdicts[1].words();
+    let words = verdicts.last().map(|verdict| verdict.words()).unwrap_or_default();
     let lost = verdicts.iter().find(|verdict| !verdict.clean());
     let memory = most as f64 / MIB;
     let mut figures = figures(&outcome, peak, memory);
     let whole = f64::from(u8::from(lost.is_none() && stopped));
     let name = "3 × overload, acknowledged and there once";
     figures.push(Figure::new(name, "1 = all", Better::Larger, &[whole], (1.0, 1.0)).note(words));
+    if outcome.counts.refused.values().sum::<u64>() == 0 {
+        let why = "nothing was refused: the peak was not the peak, or the generator fell behind";
+        figures = figures.into_iter().map(|figure| figure.void(why)).collect();
+    }
     if let Some(verdict) = lost {
         let why = verdict.words();
         figures = figures.into_iter().map(|figure| figure.void(&why)).collect();
@@ -72,11 +83,7 @@ fn figures(outcome: &Outcome, peak: f64, memory: f64) -> Vec<Figure> {
     let counts = &outcome.counts;
     let refused: u64 = counts.refused.values().sum();
     let unanswered = refused + counts.lost;
-    // Where nothing was refused, nobody misunderstood.
-    let understood = match unanswered {
-        0 => 1.0,
-        all => counts.refused_with_wait as f64 / all as f64,
-    };
+    let understood = counts.refused_with_wait as f64 / unanswered.max(1) as f64;
     let by_code: Vec<String> =
         counts.refused.iter().map(|(code, batches)| format!("{batches} with {code}")).collect();
     let waits = format!(
