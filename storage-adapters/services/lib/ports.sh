@@ -8,6 +8,8 @@
 # is the look before the start and another port when the bind fails.
 
 readonly PORT_FIRST=20000 PORT_COUNT=12000
+# How long a stopped server may hold its port.
+readonly PORT_FREE_S=10
 RESERVATIONS=/tmp/sluice-services-ports.$(id -u)
 
 # Prints the port kept under KEY, or nothing.
@@ -21,6 +23,17 @@ port_taken() {
     awk -v port="$hex" -v listening="${2:+1}" \
         'substr($2, length($2) - 4) == port && (!listening || $4 == "0A") { found = 1; exit } END { exit !found }' \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null
+}
+
+# port_free_within SECONDS PORT: waits until nothing listens there. A server that was
+# killed keeps its sockets until the last of its threads has ended, a moment after
+# its process is seen to be gone; on a busy machine that moment is long.
+port_free_within() {
+    local until=$((SECONDS + $1))
+    while port_taken "$2" listening; do
+        ((SECONDS < until)) || return 1
+        sleep 0.1
+    done
 }
 
 # Prints who listens on PORT, as far as can be seen.

@@ -145,10 +145,11 @@ await_zookeeper() {
 }
 
 start_one() {
-    local name=$1 key port
+    local name=$1 key port wait_s=0
+    [[ -e $DIR/state/$name.served ]] && wait_s=$PORT_FREE_S
     for key in $(port_keys "$name"); do
         port=$(port_of "$key")
-        port_taken "$port" listening || continue
+        port_free_within "$wait_s" "$port" && continue
         if [[ $NEW_PORTS == 1 || ! -e $DIR/state/$name.served ]]; then
             ports_forget "$key"
             ports_choose "$key"
