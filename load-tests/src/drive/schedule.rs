@@ -55,7 +55,12 @@ impl Schedule {
             Some(interval) => {
                 self.due.acquire().await.ok()?.forget();
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                Some((number, self.begun + times(interval, number)))
+                if number < self.arrivals_max {
+                    return Some((number, self.begun + times(interval, number)));
+                }
+                // The end goes from hand to hand.
+                self.due.add_permits(1);
+                None
             }
             None => {
                 let now = Instant::now();
@@ -97,11 +102,9 @@ fn pace(begun: Instant, interval: Duration, planned: u64, due: &Semaphore, stopp
         let next = begun + times(interval, released);
         std::thread::sleep(next.saturating_duration_since(Instant::now()).min(NAP_MAX));
     }
-    // Those that wait for one more find the end; permits that are left are taken.
-    while !stopped.load(Ordering::Relaxed) && due.available_permits() > 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    due.close();
+    // One more, for whoever waits then, is the end. To close would take what is due from
+    // those who were given it and have not run since.
+    due.add_permits(1);
 }
 
 #[cfg(test)]
@@ -119,6 +122,25 @@ mod tests {
             taken.push(number);
         }
         assert_eq!(taken, (0..50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn many_takers_share_the_arrivals_and_all_find_the_end() {
+        let interval = Duration::from_micros(200);
+        let schedule = Schedule::begin(Some(interval), Duration::from_millis(20), u64::MAX);
+        let taker = || async {
+            let mut taken = Vec::new();
+            while let Some((number, _)) = schedule.take().await {
+                taken.push(number);
+                // The last ones are given out while nobody runs.
+                std::thread::sleep(Duration::from_micros(300));
+                tokio::task::yield_now().await;
+            }
+            taken
+        };
+        let mut taken = futures::future::join_all((0..8).map(|_| taker())).await.concat();
+        taken.sort_unstable();
+        assert_eq!(taken, (0..100).collect::<Vec<_>>());
     }
 
     #[tokio::test]
