@@ -20,6 +20,7 @@ pub mod measure;
 pub mod null;
 pub mod population;
 pub mod proxy;
+pub mod reader;
 pub mod report;
 pub mod sender;
 pub mod services;

@@ -21,10 +21,27 @@ use crate::report::figure::median;
 
 /// Ends of the gateway in the first half: by SIGTERM and SIGKILL in turn.
 const RESTARTS: u32 = 5;
-/// Of one run each; the mix changes with every part.
-const KINDS: [Kind; 5] = [Kind::Json, Kind::GrpcStream, Kind::JsonGzip, Kind::Grpc, Kind::Protobuf];
-/// Parts of the second half, one of each kind.
-const PARTS: u32 = KINDS.len() as u32;
+/// Each part of a soak is of the next of them; kills come in the second and the
+/// fourth.
+const KINDS: [Kind; 12] = [
+    Kind::Json,
+    Kind::GrpcStream,
+    Kind::Sensors,
+    Kind::OtlpGrpc,
+    Kind::JsonGzip,
+    Kind::DataRangers,
+    Kind::Segment,
+    Kind::Grpc,
+    Kind::OtlpJson,
+    Kind::CloudEvents,
+    Kind::Protobuf,
+    Kind::OtlpProtobuf,
+];
+/// Rounds of the second half, at most; each has a part of every kind, so that a
+/// fifth of the time is like any other.
+const ROUNDS_MAX: u32 = 5;
+/// A part of the second half takes no less, as long as one round fits.
+const PART_MIN: Duration = Duration::from_secs(2);
 /// A kill comes when so much of a part has passed, in percent.
 const KILL_AT_PERCENT: u32 = 80;
 /// Memory of the last fifth of the second half by that of its second fifth (the
@@ -71,6 +88,12 @@ enum End {
     Kill,
 }
 
+/// Rounds over all kinds in the second half.
+fn rounds(half: Duration) -> u32 {
+    let round = PART_MIN * KINDS.len() as u32;
+    ((half.as_secs_f64() / round.as_secs_f64()) as u32).clamp(1, ROUNDS_MAX)
+}
+
 /// Whether memory stayed flat: resident bytes of each second, in order; and in
 /// words.
 ///
@@ -114,11 +137,14 @@ impl SoakArgs {
             soak.holds(&[ledger]).await?;
         }
         let (gateway, mut resident, mut ledgers) = (soak.start()?, Vec::new(), Vec::new());
-        for _ in 0..PARTS {
-            let part = soak.part(self.time / 2 / PARTS);
+        let parts = KINDS.len() as u32 * rounds(self.time / 2);
+        for _ in 0..parts {
+            let part = soak.part(self.time / 2 / parts);
             let look =
                 |_: &Counts, _: Option<&Second>| resident.push(gateway.resident_bytes() as f64);
             let outcome = part.run(&address(&gateway)?, look).await?;
+            // A part may be shorter than the time between two looks.
+            resident.push(gateway.resident_bytes() as f64);
             eprint!("{}", readable(&outcome));
             complete(&outcome)?;
             ledgers.extend(part.ledger);
@@ -216,6 +242,14 @@ fn address(gateway: &Gateway) -> Result<Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounds_are_as_many_as_are_worth_while() {
+        assert_eq!(rounds(Duration::from_secs(300)), 5);
+        assert_eq!(rounds(Duration::from_secs(72)), 3);
+        assert_eq!(rounds(Duration::from_secs(1)), 1);
+        assert!(Kind::ALL.iter().all(|kind| KINDS.contains(kind)), "each kind has its turn");
+    }
 
     #[test]
     fn memory_that_grows_is_seen_and_noise_is_not() {

@@ -1,14 +1,20 @@
 //! Holds a ledger against what is there: nothing acknowledged is missing or
 //! there twice, nothing was made up.
+//!
+//! An event is known by its id. Where a dialect makes ids of its own, it is known
+//! by the property `eid`, which repeats the one it was sent with: had the gateway
+//! made one id of two events, the second would be missing.
 
 pub mod readback;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use sluice_proto::v1::Event;
 
 use crate::drive::forge::number;
 use crate::drive::ledger::{Entries, Naming, Told};
@@ -54,6 +60,16 @@ pub struct Verdict {
     /// Events that are there without an acknowledgement: their answer was a
     /// refusal or got lost. Allowed: the client would send them again.
     pub unacknowledged: u64,
+}
+
+/// Ledgers by what their ids begin with.
+struct Books<'e>(HashMap<&'e str, Count<'e>>);
+
+/// What is read of an event's properties.
+#[derive(Deserialize)]
+struct Properties<'p> {
+    #[serde(borrow)]
+    eid: Option<Cow<'p, str>>,
 }
 
 /// A ledger's events, and how often each was seen in the log.
@@ -102,16 +118,9 @@ pub async fn against_log(
     let books = ledgers.iter().map(|ledger| Entries::read(ledger.as_ref()));
     let books = books.collect::<Result<Vec<_>, String>>()?;
     let prefixes = books.iter().map(|(naming, entries)| (&*naming.prefix, Count::new(entries)));
-    let mut open: HashMap<&str, Count<'_>> = prefixes.collect();
-    readback::read(place, |id| {
-        // Others may have used the same log.
-        let Some((prefix, _)) = id.split_once('-') else { return };
-        if let Some(count) = open.get_mut(prefix) {
-            count.see(number(prefix, id), 1);
-        }
-    })
-    .await?;
-    let verdict = |(naming, _): &(Naming, _)| open.get(&*naming.prefix).map(Count::judge);
+    let mut open = Books(prefixes.collect());
+    readback::read(place, |event| open.see(event)).await?;
+    let verdict = |(naming, _): &(Naming, _)| open.0.get(&*naming.prefix).map(Count::judge);
     Ok(books.iter().filter_map(verdict).collect())
 }
 
@@ -132,6 +141,30 @@ async fn against_query(ledger: &Path, url: &str) -> Result<Verdict, String> {
             return Ok(verdict);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+// === impl Books ===
+
+impl Books<'_> {
+    /// Others may have used the same log: what is of none of the ledgers is passed
+    /// over.
+    fn see(&mut self, event: &Event) {
+        if self.see_id(&event.id) {
+            return;
+        }
+        let properties = serde_json::from_slice::<Properties<'_>>(&event.properties);
+        if let Ok(Properties { eid: Some(eid) }) = properties {
+            self.see_id(&eid);
+        }
+    }
+
+    /// Whether an id is of one of them.
+    fn see_id(&mut self, id: &str) -> bool {
+        let Some((prefix, _)) = id.split_once('-') else { return false };
+        let Some(count) = self.0.get_mut(prefix) else { return false };
+        count.see(number(prefix, id), 1);
+        true
     }
 }
 
@@ -208,5 +241,24 @@ mod tests {
         assert_eq!(verdict, wanted);
         assert!(!verdict.clean());
         assert!(!judge(&[], &[], 0).clean(), "nothing proves nothing");
+    }
+
+    #[test]
+    fn an_event_is_known_by_its_id_or_by_the_one_it_was_sent_with() {
+        let entries = Entries { told: vec![Told::Acknowledged; 3] };
+        let mut books = Books(HashMap::from([("r1", Count::new(&entries))]));
+        for (id, properties) in [
+            ("r1-000000000000", ""),
+            ("sa-0123", r#"{"sku":"7","eid":"r1-000000000001","ab":{"eid":"r1-000000000000"}}"#),
+            // Of another run, of nobody, and damaged.
+            ("r2-000000000002", r#"{"eid":"r2-000000000002"}"#),
+            ("sa-0124", r#"{"eid":7}"#),
+            ("sa-0125", "{"),
+        ] {
+            let properties = bytes::Bytes::from_static(properties.as_bytes());
+            books.see(&Event { id: id.to_owned(), properties, ..Event::default() });
+        }
+        assert_eq!(books.0["r1"].there, [1, 1, 0]);
+        assert_eq!(books.0["r1"].strangers, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a log back, without the gateway: each event's id, as often as it is there.
+//! Reads a log back, without the gateway: each event, as often as it is there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sluice_embedded::log::{EmbeddedLog, LogConfig};
-use sluice_proto::v1::BatchRecord;
+use sluice_proto::v1::{BatchRecord, Event};
 use sluice_seams::EventLog;
 
 /// Where a log is.
@@ -30,11 +30,11 @@ pub enum Place {
 const BROKER_MAX: Duration = Duration::from_secs(30);
 const READ_BYTES: usize = 4 << 20;
 
-/// Calls `see` with the id of every event in the log.
+/// Calls `see` with every event in the log.
 ///
 /// # Errors
 /// What could not be read.
-pub async fn read(place: &Place, mut see: impl FnMut(&str)) -> Result<(), String> {
+pub async fn read(place: &Place, mut see: impl FnMut(&Event)) -> Result<(), String> {
     match place {
         Place::Embedded(dir) => embedded(dir, &mut see).await,
         Place::Kafka { brokers, topic } => {
@@ -43,15 +43,15 @@ pub async fn read(place: &Place, mut see: impl FnMut(&str)) -> Result<(), String
     }
 }
 
-fn record(payload: &[u8], see: &mut impl FnMut(&str)) -> Result<(), String> {
+fn record(payload: &[u8], see: &mut impl FnMut(&Event)) -> Result<(), String> {
     let record = BatchRecord::decode(payload).map_err(|error| format!("a record: {error}"))?;
     for event in record.events.iter().filter_map(|event| event.event.as_ref()) {
-        see(&event.id);
+        see(event);
     }
     Ok(())
 }
 
-async fn embedded(dir: &Path, see: &mut impl FnMut(&str)) -> Result<(), String> {
+async fn embedded(dir: &Path, see: &mut impl FnMut(&Event)) -> Result<(), String> {
     let folder = dir.join("log");
     if !folder.is_dir() {
         return Err(format!("{}: there is no log in it", dir.display()));
@@ -79,7 +79,7 @@ async fn embedded(dir: &Path, see: &mut impl FnMut(&str)) -> Result<(), String> 
     log.close().await.map_err(|error| error.to_string())
 }
 
-fn kafka(brokers: &str, topic: &str, see: &mut impl FnMut(&str)) -> Result<(), String> {
+fn kafka(brokers: &str, topic: &str, see: &mut impl FnMut(&Event)) -> Result<(), String> {
     let failed = |error: rdkafka::error::KafkaError| format!("{brokers}, {topic}: {error}");
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)

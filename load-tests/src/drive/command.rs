@@ -21,6 +21,12 @@ pub struct DriveArgs {
     /// Write key
     #[arg(long, default_value = "demo-write-key", env = "SLUICE_KEY", hide_env_values = true)]
     key: String,
+    /// The Sensors project, which stands in place of a key there
+    #[arg(long, default_value = "default", value_name = "NAME", value_parser = project)]
+    sensors_project: String,
+    /// The app in DataRangers bodies, which stands in place of a key there
+    #[arg(long, default_value_t = 10_001, value_name = "NUMBER")]
+    datarangers_app_id: u64,
     /// In which form events are handed in
     #[arg(long, value_enum, default_value = "json")]
     kind: Kind,
@@ -65,6 +71,13 @@ fn rate(text: &str) -> Result<Rate, String> {
     rate.map(|rate| Rate(Some(rate))).ok_or_else(|| "allowed is 1 to 100_000_000, or `max`".into())
 }
 
+fn project(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = !text.is_empty() && text.bytes().all(plain);
+    let allowed = "allowed are letters, digits, - _ and .: it stands in a URL";
+    if fits { Ok(text.to_owned()) } else { Err(allowed.to_owned()) }
+}
+
 /// Reads `500ms`, `30s`, `10m` or `1h`; a day at most.
 ///
 /// # Errors
@@ -102,7 +115,12 @@ impl DriveArgs {
             seed: self.seed,
             ledger: self.ledger,
         };
-        let target = Target { key: self.key, ..self.target };
+        let target = Target {
+            key: self.key,
+            sensors_project: self.sensors_project,
+            datarangers_app_id: self.datarangers_app_id,
+            ..self.target
+        };
         let live = std::io::stderr().is_terminal();
         let batch = u64::from(self.batch);
         let mut before = Counts::default();
@@ -143,7 +161,7 @@ fn tell(live: bool, batch: u64, now: &Counts, before: &Counts, second: Option<&S
          refused or lost {}/s",
         second.map_or(0, |second| second.at_s + 1),
         (now.batches - before.batches) * batch,
-        now.accepted - before.accepted,
+        now.accepted + now.untold - before.accepted - before.untold,
         latency.p50_ms,
         latency.p99_ms,
         (refused(now) - refused(before)) * batch,
@@ -164,9 +182,15 @@ pub fn readable(outcome: &Outcome) -> String {
     let refused: Vec<String> =
         counts.refused.iter().map(|(code, batches)| format!("{batches} with {code}")).collect();
     let refused = if refused.is_empty() { "none".to_owned() } else { refused.join(", ") };
+    let untold = match counts.untold {
+        0 => String::new(),
+        untold => {
+            format!(", {untold} done ({:.0}/s) without a word of how", untold as f64 / took_s)
+        }
+    };
     let mut text = format!(
         "{} over {} connections, {} events a batch, {offered}, {took_s:.1} s\n\
-         events    {} accepted ({:.0}/s), {} duplicates, {} rejected, {} wanted again\n\
+         events    {} accepted ({:.0}/s), {} duplicates, {} rejected, {} wanted again{untold}\n\
          batches   {} answered; refused: {refused} ({} said when to come again); lost: {}\n\
          latency   p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms, from \
          when batches were due\n          {}\n",
@@ -197,6 +221,12 @@ pub fn readable(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_is_what_a_url_can_hold() {
+        assert_eq!(project("shop-1"), Ok("shop-1".to_owned()));
+        assert!(project("").is_err() && project("a&b=c").is_err());
+    }
 
     #[test]
     fn rates_and_times_are_read_or_refused_with_what_is_allowed() {

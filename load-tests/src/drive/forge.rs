@@ -2,27 +2,22 @@
 //!
 //! A few hundred batches are written out once ("stencils"); each body is a copy
 //! of one with ids of its own put into it, as ids have a fixed width. So no two
-//! events of a run share an id but those of deliberate resends. Stencils are made
-//! anew one by one while a run goes on, so that times stay those of now.
+//! events of a run share an id but those of deliberate resends. Where a body is
+//! compressed, the digits are put in first. Stencils are made anew one by one while
+//! a run goes on, so that times stay those of now.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use parking_lot::{Mutex, RwLock};
-use prost::Message;
 use serde::Serialize;
 
+use super::body::{BAD, DIGITS, Form, TRACK_ID};
 use super::kind::Kind;
 use crate::crowd::now_ms;
-use crate::population::{Population, Random, Sent, body};
-use crate::traffic;
+use crate::population::{Population, Random, Sent};
 
-/// Digits of a number in an id.
-const DIGITS: usize = 12;
 /// Batches that are written out.
 const STENCILS: usize = 256;
 /// A resend is of one of so many batches before it.
@@ -47,8 +42,7 @@ pub struct Mix {
 
 /// Makes bodies of one kind.
 pub struct Forge {
-    kind: Kind,
-    prefix: String,
+    form: Form,
     batch: usize,
     mix: Mix,
     source: Mutex<Source>,
@@ -64,6 +58,8 @@ pub struct Made {
     pub batch: u64,
     /// What is sent.
     pub body: Bytes,
+    /// Which of its events can never be taken.
+    pub bad: Arc<[u32]>,
 }
 
 struct Source {
@@ -78,6 +74,7 @@ struct Stencil {
     ids: Vec<(usize, u64)>,
     /// Where the number of the batch stands.
     batch_ids: Vec<usize>,
+    bad: Arc<[u32]>,
     /// The first batch that was surely made of this one.
     from: u64,
 }
@@ -94,15 +91,15 @@ impl Mix {
 // === impl Forge ===
 
 impl Forge {
-    /// Bodies of `batch` events each, whose ids begin with `prefix`.
-    pub fn new(kind: Kind, prefix: &str, batch: usize, mix: Mix, seed: u64) -> Self {
-        let population = Population::new(seed, prefix, 100_000, 200);
+    /// Bodies of `batch` events each.
+    pub fn new(form: Form, batch: usize, mix: Mix, seed: u64) -> Self {
+        let population = Population::new(seed, &form.prefix, 100_000, 200);
         let mut source = Source { population, random: Random::new(!seed), replaced: 0 };
         let stencils = (0..STENCILS)
-            .map(|_| Arc::new(Stencil::new(kind, prefix, source.batch(batch, mix), 0)))
+            .map(|_| Arc::new(Stencil::new(&form, source.batch(batch, mix), 0)))
             .collect();
         let (source, stencils) = (Mutex::new(source), RwLock::new(stencils));
-        Self { kind, prefix: prefix.to_owned(), batch, mix, source, stencils, made: 0.into() }
+        Self { form, batch, mix, source, stencils, made: 0.into() }
     }
 
     /// The body of an arrival.
@@ -122,8 +119,7 @@ impl Forge {
         for &at in &stencil.batch_ids {
             put_digits(&mut bytes, at, batch);
         }
-        let body = if self.kind == Kind::JsonGzip { gzip(&bytes) } else { bytes.into() };
-        Made { batch, body }
+        Made { batch, body: self.form.pack(bytes), bad: Arc::clone(&stencil.bad) }
     }
 
     /// Which earlier batch an arrival sends again, where it does.
@@ -145,7 +141,7 @@ impl Forge {
         source.replaced += 1;
         let events = source.batch(self.batch, self.mix);
         let from = self.made.load(Ordering::Relaxed) + REPLACE_MARGIN;
-        let stencil = Stencil::new(self.kind, &self.prefix, events, from);
+        let stencil = Stencil::new(&self.form, events, from);
         self.stencils.write()[at] = Arc::new(stencil);
     }
 
@@ -174,7 +170,7 @@ impl Source {
                 event.time_ms -= self.random.below(3 * DAY_MS) as i64;
             }
             if self.random.below(1_000) < mix.bad {
-                event.name = "not a name";
+                event.name = BAD;
             }
         }
         (events, clock_ms)
@@ -184,28 +180,39 @@ impl Source {
 // === impl Stencil ===
 
 impl Stencil {
-    fn new(kind: Kind, prefix: &str, (events, clock_ms): (Vec<Sent>, i64), from: u64) -> Self {
-        let bytes = if kind.is_json() {
-            body(&events, clock_ms).into_bytes()
-        } else {
-            let mut batch = traffic::batch_message(&events, clock_ms);
-            batch.batch_id = format!("{prefix}+{:0DIGITS$}", 0);
-            batch.encode_to_vec()
-        };
+    fn new(form: &Form, (events, clock_ms): (Vec<Sent>, i64), from: u64) -> Self {
+        let bytes = form.write(&events, clock_ms);
+        let bad = (0..).zip(&events).filter(|(_, event)| event.name == BAD);
+        let bad = bad.map(|(index, _)| index).collect();
         let (mut ids, mut batch_ids) = (Vec::new(), Vec::new());
-        let mark = prefix.as_bytes();
-        for at in 0..bytes.len().saturating_sub(mark.len() + DIGITS) {
-            let digits = at + mark.len() + 1;
-            if !bytes[at..].starts_with(mark) {
+        for at in 0..bytes.len() {
+            let Some((place, is_batch)) = mark(form, &bytes[at..]) else { continue };
+            let digits = at + place;
+            let Some(number) = bytes.get(digits..digits + DIGITS).and_then(read_digits) else {
                 continue;
-            }
-            match bytes[digits - 1] {
-                b'-' => ids.push((digits, read_digits(&bytes[digits..digits + DIGITS]))),
-                b'+' => batch_ids.push(digits),
-                _ => {}
+            };
+            if is_batch {
+                batch_ids.push(digits);
+            } else {
+                ids.push((digits, number));
             }
         }
-        Self { bytes, ids, batch_ids, from }
+        Self { bytes, ids, batch_ids, bad, from }
+    }
+}
+
+/// Whether digits of a number follow at the head of `rest`: after how many bytes,
+/// and whether they are a batch's.
+fn mark(form: &Form, rest: &[u8]) -> Option<(usize, bool)> {
+    if form.kind == Kind::Sensors && rest.starts_with(TRACK_ID) {
+        return Some((TRACK_ID.len(), false));
+    }
+    let (sign, _) = rest.strip_prefix(form.prefix.as_bytes())?.split_first()?;
+    let digits = form.prefix.len() + 1;
+    match sign {
+        b'-' => Some((digits, false)),
+        b'+' => Some((digits, true)),
+        _ => None,
     }
 }
 
@@ -215,8 +222,8 @@ pub fn number(prefix: &str, id: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn read_digits(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit.wrapping_sub(b'0') % 10))
+fn read_digits(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn put_digits(bytes: &mut [u8], at: usize, mut number: u64) {
@@ -226,15 +233,11 @@ fn put_digits(bytes: &mut [u8], at: usize, mut number: u64) {
     }
 }
 
-fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body).and_then(|()| encoder.finish()).expect("in memory").into()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
+    use prost::Message;
     use serde_json::Value;
     use sluice_proto::v1::Batch;
 
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn no_two_events_share_an_id_but_those_of_resends() {
-        let forge = Forge::new(Kind::Json, "t1", 5, Mix::REAL, 7);
+        let forge = Forge::new(Form::new(Kind::Json, "t1"), 5, Mix::REAL, 7);
         let (mut seen, mut resent) = (HashSet::new(), 0);
         for arrival in 0..2_000 {
             let made = forge.make(arrival);
@@ -265,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_batch_in_protobuf_tells_its_number() {
-        let forge = Forge::new(Kind::GrpcStream, "t2", 3, Mix::CLEAN, 7);
+        let forge = Forge::new(Form::new(Kind::GrpcStream, "t2"), 3, Mix::CLEAN, 7);
         forge.renew_one();
         let batch = Batch::decode(forge.make(70_123).body).expect("protobuf");
         assert_eq!(number("t2", &batch.batch_id), Some(70_123));
@@ -274,12 +277,15 @@ mod tests {
 
     #[test]
     fn about_one_event_in_a_hundred_is_bad() {
-        let forge = Forge::new(Kind::Json, "t3", 50, Mix::REAL, 7);
+        let forge = Forge::new(Form::new(Kind::Json, "t3"), 50, Mix::REAL, 7);
         let bad: usize = (0..STENCILS as u64)
             .map(|arrival| {
-                let value: Value = serde_json::from_slice(&forge.make(arrival).body).expect("JSON");
+                let made = forge.make(arrival);
+                let value: Value = serde_json::from_slice(&made.body).expect("JSON");
                 let events = value["events"].as_array().expect("events");
-                events.iter().filter(|event| event["name"] == "not a name").count()
+                let bad = events.iter().filter(|event| event["name"] == BAD).count();
+                assert_eq!(bad, made.bad.len(), "what cannot be taken is known");
+                bad
             })
             .sum();
         assert!((60..220).contains(&bad), "{bad} of 12,800");

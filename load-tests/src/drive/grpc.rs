@@ -16,7 +16,10 @@ use tonic::{Request, Status, Streaming};
 
 use super::Target;
 use super::answer::Answer;
+use super::answer::exported::Exported;
+use super::forge::Made;
 use super::http::ANSWER_MAX;
+use super::kind::Kind;
 
 /// Sends messages that are encoded already.
 #[derive(Default)]
@@ -74,10 +77,15 @@ impl GrpcLine {
     }
 
     /// One call.
-    pub async fn call(&mut self, body: Bytes) -> Answer {
-        let answered = timeout(ANSWER_MAX, self.try_call(body)).await;
+    pub async fn call(&mut self, kind: Kind, made: &Made) -> Answer {
+        let answered = timeout(ANSWER_MAX, self.try_call(kind, made)).await;
         let answer = match answered {
-            Ok(answer) => answer,
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) if of_the_gateway(&status) => {
+                let wait = status.details().windows(9).any(|at| at == b"RetryInfo");
+                Answer::Refused { code: status.code() as u32, wait }
+            }
+            Ok(Err(status)) => Answer::Lost(status.to_string()),
             Err(_) => Answer::Lost(format!("no answer within {ANSWER_MAX:?}")),
         };
         if matches!(answer, Answer::Lost(_)) {
@@ -86,24 +94,26 @@ impl GrpcLine {
         answer
     }
 
-    async fn try_call(&mut self, body: Bytes) -> Answer {
-        let request = match self.request(body) {
-            Ok(request) => request,
-            Err(error) => return Answer::Lost(error),
-        };
-        let client = match self.connected().await {
-            Ok(client) => client,
-            Err(error) => return Answer::Lost(error),
-        };
-        let path = PathAndQuery::from_static("/sluice.v1.Collector/Collect");
-        match client.unary(request, path, Encoded::<BatchReply>::default()).await {
-            Ok(reply) => Answer::of_grpc(reply.get_ref()),
-            Err(status) if of_the_gateway(&status) => {
-                let wait = status.details().windows(9).any(|at| at == b"RetryInfo");
-                Answer::Refused { code: status.code() as u32, wait }
+    async fn try_call(&mut self, kind: Kind, made: &Made) -> Result<Answer, Status> {
+        let path = PathAndQuery::from_static(kind.path());
+        let body = made.body.clone();
+        Ok(match kind {
+            Kind::OtlpGrpc => {
+                Answer::of_exported(&self.unary::<Exported>(path, body).await?, &made.bad)
             }
-            Err(status) => Answer::Lost(status.to_string()),
-        }
+            _ => Answer::of_grpc(&self.unary::<BatchReply>(path, body).await?),
+        })
+    }
+
+    /// Errors of ours have no details.
+    async fn unary<T>(&mut self, path: PathAndQuery, body: Bytes) -> Result<T, Status>
+    where
+        T: Message + Default + Send + Sync + 'static,
+    {
+        let request = self.request(body).map_err(Status::invalid_argument)?;
+        let client = self.connected().await.map_err(Status::unavailable)?;
+        let reply = client.unary(request, path, Encoded::<T>::default()).await?;
+        Ok(reply.into_inner())
     }
 
     /// Opens a stream that sends what `batches` yields.
@@ -116,7 +126,7 @@ impl GrpcLine {
     ) -> Result<Streaming<BatchReply>, String> {
         let request = self.request(batches)?;
         let client = self.connected().await?;
-        let path = PathAndQuery::from_static("/sluice.v1.Collector/CollectStream");
+        let path = PathAndQuery::from_static(Kind::GrpcStream.path());
         let opened = client.streaming(request, path, Encoded::<BatchReply>::default()).await;
         opened.map(tonic::Response::into_inner).map_err(|status| status.to_string())
     }

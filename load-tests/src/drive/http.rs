@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{Method, Request};
@@ -13,6 +15,7 @@ use tokio::time::timeout;
 
 use super::Target;
 use super::answer::Answer;
+use super::forge::Made;
 use super::kind::Kind;
 
 /// Longest wait for an answer.
@@ -22,6 +25,9 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub struct HttpLine {
     target: Target,
     kind: Kind,
+    uri: String,
+    /// How the protocol presents a key, where it has one.
+    authorization: Option<String>,
     open: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -30,12 +36,23 @@ pub struct HttpLine {
 impl HttpLine {
     /// Not yet connected.
     pub fn new(target: Target, kind: Kind) -> Self {
-        Self { target, kind, open: None }
+        let uri = match kind {
+            Kind::Sensors => format!("{}?project={}", kind.path(), target.sensors_project),
+            Kind::DataRangers => format!("{}?sdk_version=2.15.1&sdk_name=sdk-mp", kind.path()),
+            _ => kind.path().to_owned(),
+        };
+        let authorization = match kind {
+            // Who they are stands in the query, or in the body.
+            Kind::Sensors | Kind::DataRangers => None,
+            Kind::Segment => Some(format!("Basic {}", STANDARD.encode(format!("{}:", target.key)))),
+            _ => Some(format!("Bearer {}", target.key)),
+        };
+        Self { target, kind, uri, authorization, open: None }
     }
 
     /// Posts a body.
-    pub async fn post(&mut self, body: Bytes) -> Answer {
-        let answered = timeout(ANSWER_MAX, self.try_post(body)).await;
+    pub async fn post(&mut self, made: &Made) -> Answer {
+        let answered = timeout(ANSWER_MAX, self.try_post(made)).await;
         let answer = match answered {
             Ok(Ok(answer)) => return answer,
             Ok(Err(error)) => Answer::Lost(error),
@@ -46,22 +63,25 @@ impl HttpLine {
         answer
     }
 
-    async fn try_post(&mut self, body: Bytes) -> Result<Answer, String> {
+    async fn try_post(&mut self, made: &Made) -> Result<Answer, String> {
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri("/v1/events")
+            .uri(&self.uri)
             .header(HOST, &self.target.authority)
-            .header(CONTENT_TYPE, self.kind.media())
-            .header(AUTHORIZATION, format!("Bearer {}", self.target.key));
+            .header(CONTENT_TYPE, self.kind.media());
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         if self.kind == Kind::JsonGzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(made.body.clone()));
+        let request = request.map_err(|error| error.to_string())?;
         let sender = self.connected().await?;
         let reply = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let (status, wait) = (reply.status().as_u16(), reply.headers().contains_key(RETRY_AFTER));
         let body = reply.into_body().collect().await.map_err(|error| error.to_string())?;
-        Ok(Answer::of_http(status, wait, &body.to_bytes()))
+        Ok(Answer::of_http(self.kind, status, wait, &body.to_bytes(), &made.bad))
     }
 
     async fn connected(&mut self) -> Result<&mut SendRequest<Full<Bytes>>, String> {

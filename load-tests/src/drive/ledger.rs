@@ -170,7 +170,7 @@ impl Entries {
         }
         for (index, told) in self.told[first..first + events].iter_mut().enumerate() {
             let now = match fates.get(index) {
-                Some(Fate::Accepted | Fate::Duplicate) => Told::Acknowledged,
+                Some(Fate::Accepted | Fate::Duplicate | Fate::Taken) => Told::Acknowledged,
                 Some(Fate::Rejected) => Told::Rejected,
                 Some(Fate::Retry) | None => Told::Unknown,
             };

@@ -2,6 +2,7 @@
 //! wait for answers, as phones do not.
 
 pub mod answer;
+pub mod body;
 pub mod command;
 pub mod forge;
 pub mod grpc;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::crowd::now_ms;
+use body::Form;
 use forge::{Forge, Mix};
 use kind::Kind;
 use ledger::{Ledger, Naming};
@@ -41,6 +43,10 @@ pub struct Target {
     pub authority: String,
     /// Write key.
     pub key: String,
+    /// What stands in its place for Sensors: `?project=`.
+    pub sensors_project: String,
+    /// What stands in its place for DataRangers: `header.app_id`.
+    pub datarangers_app_id: u64,
 }
 
 /// What a run does.
@@ -95,7 +101,12 @@ impl FromStr for Target {
         if host.is_empty() || port.parse::<u16>().is_err() {
             return Err(wanted());
         }
-        Ok(Self { authority: authority.to_owned(), key: "demo-write-key".to_owned() })
+        Ok(Self {
+            authority: authority.to_owned(),
+            key: "demo-write-key".to_owned(),
+            sensors_project: "default".to_owned(),
+            datarangers_app_id: 10_001,
+        })
     }
 }
 
@@ -140,11 +151,16 @@ impl Plan {
         // Unique among runs, so that no id was ever sent before.
         let prefix = format!("r{:x}{:x}", now_ms(), self.seed & 0xffff);
         let naming = Naming { prefix: prefix.clone(), batch: self.batch as u64 };
+        let form = Form {
+            kind: self.kind,
+            prefix: prefix.clone(),
+            datarangers_app_id: target.datarangers_app_id,
+        };
         let begun = self.ledger.as_ref().map(|dir| Ledger::begin(dir, &naming)).transpose()?;
         let (ledger, writer) = begun.unzip();
         let shared = Arc::new(Shared {
             target: target.clone(),
-            forge: Forge::new(self.kind, &prefix, self.batch, self.mix, self.seed),
+            forge: Forge::new(form, self.batch, self.mix, self.seed),
             prefix: prefix.clone(),
             schedule: Schedule::begin(self.interval(), self.time, self.batches_max),
             tally: Tally::new(self.batch),

@@ -47,7 +47,7 @@ pub fn connections(plan: &Plan, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
         let (shared, kind) = (Arc::clone(shared), plan.kind);
         match kind {
             Kind::GrpcStream => tokio::spawn(streams(shared)),
-            Kind::Grpc => tokio::spawn(calls(shared)),
+            Kind::Grpc | Kind::OtlpGrpc => tokio::spawn(calls(shared, kind)),
             _ => tokio::spawn(posts(shared, kind)),
         }
     };
@@ -59,17 +59,17 @@ async fn posts(shared: Arc<Shared>, kind: Kind) {
     while let Some((arrival, due)) = shared.schedule.take().await {
         let made = shared.forge.make(arrival);
         shared.sent(made.batch);
-        let answer = line.post(made.body).await;
+        let answer = line.post(&made).await;
         shared.answered(made.batch, due, answer).await;
     }
 }
 
-async fn calls(shared: Arc<Shared>) {
+async fn calls(shared: Arc<Shared>, kind: Kind) {
     let mut line = GrpcLine::new(shared.target.clone());
     while let Some((arrival, due)) = shared.schedule.take().await {
         let made = shared.forge.make(arrival);
         shared.sent(made.batch);
-        let answer = line.call(made.body).await;
+        let answer = line.call(kind, &made).await;
         shared.answered(made.batch, due, answer).await;
     }
 }

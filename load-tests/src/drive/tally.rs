@@ -46,6 +46,9 @@ pub struct Counts {
     pub rejected: u64,
     /// Events wanted again.
     pub retry: u64,
+    /// Events with a final fate of which the dialect says no more: durable now or
+    /// before, or (Sensors alone) rejected.
+    pub untold: u64,
     /// Batches refused whole, by HTTP status or gRPC code.
     pub refused: BTreeMap<u32, u64>,
     /// Of them, those that said when to come again.
@@ -63,7 +66,7 @@ pub struct Second {
     pub at_s: usize,
     /// Batches answered.
     pub batches: u64,
-    /// Events newly durable.
+    /// Events newly durable, or of which no more was said than that they are done.
     pub accepted: u64,
     /// Batches refused or lost.
     pub refused: u64,
@@ -189,6 +192,19 @@ impl Inner {
                 self.counts.rejected += of(Fate::Rejected);
                 self.counts.retry += of(Fate::Retry);
             }
+            Answer::Summed(sum) => {
+                let rejected = sum.rejected.unwrap_or(0);
+                self.counts.rejected += rejected;
+                if let Some((accepted, duplicates)) = sum.durable {
+                    self.counts.accepted += accepted;
+                    self.counts.duplicates += duplicates;
+                    self.now.accepted += accepted;
+                } else {
+                    let untold = (events as u64).saturating_sub(rejected);
+                    self.counts.untold += untold;
+                    self.now.accepted += untold;
+                }
+            }
             Answer::Refused { code, wait } => {
                 *self.counts.refused.entry(*code).or_default() += 1;
                 self.counts.refused_with_wait += u64::from(*wait);
@@ -205,7 +221,21 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Sum;
     use super::*;
+
+    #[test]
+    fn each_event_is_counted_once_whatever_is_said_of_it() {
+        let tally = Tally::new(10);
+        let summed = |durable, rejected| Sum { durable, rejected, which: vec![0] };
+        for sum in [summed(None, None), summed(None, Some(1)), summed(Some((6, 3)), Some(1))] {
+            tally.note(Instant::now(), &Answer::Summed(sum));
+        }
+        let (counts, _, seconds, _) = tally.finish();
+        let found = (counts.accepted, counts.duplicates, counts.rejected, counts.untold);
+        assert_eq!(found, (6, 3, 2, 19));
+        assert_eq!(seconds[0].accepted, 25, "all that is done and not known to be old or bad");
+    }
 
     #[test]
     fn a_wait_in_the_generator_counts() {

@@ -7,6 +7,7 @@ use sluice_seams::Day;
 use sluice_seams::key::AppHash;
 
 use crate::crowd::now_ms;
+use crate::drive::body::Form;
 use crate::drive::forge::{Forge, Mix};
 use crate::drive::kind::Kind;
 
@@ -35,7 +36,7 @@ impl Bodies {
     /// Makes them.
     pub fn make() -> Self {
         let of = |kind| {
-            let forge = Forge::new(kind, "limit", BATCH_EVENTS, Mix::CLEAN, 7);
+            let forge = Forge::new(Form::new(kind, "limit"), BATCH_EVENTS, Mix::CLEAN, 7);
             (0..BATCHES).map(|batch| forge.make(batch).body).collect::<Vec<_>>()
         };
         let protobuf = of(Kind::Protobuf);
