@@ -24,6 +24,7 @@ mod prepare;
 mod recent;
 mod round;
 mod shared;
+pub mod steps;
 mod warm;
 
 pub use crate::collect::Collect;

@@ -119,7 +119,7 @@ fn partition(app: AppHash, admitted: &Admitted<'_>, partitions: u32) -> u32 {
     }
 }
 
-fn recorded<'r, 'b>(admitted: &'r Admitted<'b>) -> Recorded<'r, 'b> {
+pub(crate) fn recorded<'r, 'b>(admitted: &'r Admitted<'b>) -> Recorded<'r, 'b> {
     Recorded {
         event: &admitted.event,
         key: admitted.key.to_bytes(),

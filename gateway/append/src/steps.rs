@@ -1,0 +1,35 @@
+//! Single steps of a call, as [`Collect`](crate::Collect) takes them, for
+//! whoever measures them: encoding and packing have no other face to the outside.
+
+use bytes::{Bytes, BytesMut};
+use sluice_admit::Admitted;
+use sluice_event::{Dialect, Envelope, Grant};
+
+use crate::encode;
+use crate::prepare::{head_of, recorded};
+
+/// Appends one record with all of `admitted` to `out`.
+pub fn encode(
+    grant: &Grant,
+    dialect: Dialect,
+    envelope: &Envelope<'_>,
+    admitted: &[Admitted<'_>],
+    received_at_ms: i64,
+    out: &mut BytesMut,
+) {
+    encode::head(&head_of(grant, dialect, envelope, received_at_ms), out);
+    for event in admitted {
+        encode::event(&recorded(event), out);
+    }
+}
+
+/// Puts encoded events, each with its partition, into records of about
+/// `record_bytes_max` bytes at the most, one partition each; `head` opens each.
+pub fn pack(head: &[u8], encoded: &[(u32, Bytes)], record_bytes_max: usize) -> Vec<(u32, Bytes)> {
+    let events = encoded.iter().enumerate().map(|(index, (partition, _))| (*partition, index));
+    let bytes: usize = encoded.iter().map(|(_, event)| event.len()).sum();
+    let mut buffer = BytesMut::with_capacity(head.len() + bytes);
+    let write = |index: usize, out: &mut BytesMut| out.extend_from_slice(&encoded[index].1);
+    let packed = crate::pack::pack(events.collect(), head, record_bytes_max, &mut buffer, write);
+    packed.into_iter().map(|packed| (packed.partition, packed.payload)).collect()
+}
