@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
-use super::body::{BAD, DIGITS, Form, TRACK_ID};
+use super::body::{BAD, DIGITS, FLUSH_TIME, Form, TRACK_ID};
 use super::kind::Kind;
 use crate::crowd::now_ms;
 use crate::population::{Population, Random, Sent};
@@ -24,6 +24,10 @@ const STENCILS: usize = 256;
 const RESEND_WITHIN: u64 = 32;
 /// Bodies that may still be made of a stencil that was just replaced.
 const REPLACE_MARGIN: u64 = 10_000;
+/// Digits of a clock, milliseconds since 1970, until the year 2286.
+const CLOCK_DIGITS: usize = 13;
+/// A resend comes so much later by the device's clock.
+const RESEND_AFTER_MS: u64 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -74,9 +78,20 @@ struct Stencil {
     ids: Vec<(usize, u64)>,
     /// Where the number of the batch stands.
     batch_ids: Vec<usize>,
+    /// Where the clock at sending stands, where a resend says another one.
+    clocks: Vec<usize>,
+    clock_ms: u64,
     bad: Arc<[u32]>,
     /// The first batch that was surely made of this one.
     from: u64,
+}
+
+/// What digits are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Event,
+    Batch,
+    Clock,
 }
 
 // === impl Mix ===
@@ -114,10 +129,13 @@ impl Forge {
         }
         let mut bytes = stencil.bytes.clone();
         for &(at, index) in &stencil.ids {
-            put_digits(&mut bytes, at, batch * self.batch as u64 + index);
+            put_digits(&mut bytes[at..at + DIGITS], batch * self.batch as u64 + index);
         }
         for &at in &stencil.batch_ids {
-            put_digits(&mut bytes, at, batch);
+            put_digits(&mut bytes[at..at + DIGITS], batch);
+        }
+        for &at in stencil.clocks.iter().filter(|_| batch != arrival) {
+            put_digits(&mut bytes[at..at + CLOCK_DIGITS], stencil.clock_ms + RESEND_AFTER_MS);
         }
         Made { batch, body: self.form.pack(bytes), bad: Arc::clone(&stencil.bad) }
     }
@@ -184,34 +202,39 @@ impl Stencil {
         let bytes = form.write(&events, clock_ms);
         let bad = (0..).zip(&events).filter(|(_, event)| event.name == BAD);
         let bad = bad.map(|(index, _)| index).collect();
-        let (mut ids, mut batch_ids) = (Vec::new(), Vec::new());
+        let (mut ids, mut batch_ids, mut clocks) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..bytes.len() {
-            let Some((place, is_batch)) = mark(form, &bytes[at..]) else { continue };
-            let digits = at + place;
+            let Some((after, what)) = mark(form, &bytes[at..]) else { continue };
+            let digits = at + after;
+            if what == Mark::Clock {
+                clocks.push(digits);
+                continue;
+            }
             let Some(number) = bytes.get(digits..digits + DIGITS).and_then(read_digits) else {
                 continue;
             };
-            if is_batch {
-                batch_ids.push(digits);
-            } else {
-                ids.push((digits, number));
-            }
+            if what == Mark::Batch { batch_ids.push(digits) } else { ids.push((digits, number)) }
         }
-        Self { bytes, ids, batch_ids, bad, from }
+        let clock_ms = u64::try_from(clock_ms).unwrap_or_default();
+        Self { bytes, ids, batch_ids, clocks, clock_ms, bad, from }
     }
 }
 
-/// Whether digits of a number follow at the head of `rest`: after how many bytes,
-/// and whether they are a batch's.
-fn mark(form: &Form, rest: &[u8]) -> Option<(usize, bool)> {
-    if form.kind == Kind::Sensors && rest.starts_with(TRACK_ID) {
-        return Some((TRACK_ID.len(), false));
+/// Whether digits follow at the head of `rest`: after how many bytes, and of what.
+fn mark(form: &Form, rest: &[u8]) -> Option<(usize, Mark)> {
+    if form.kind == Kind::Sensors {
+        if rest.starts_with(TRACK_ID) {
+            return Some((TRACK_ID.len(), Mark::Event));
+        }
+        if rest.starts_with(FLUSH_TIME) {
+            return Some((FLUSH_TIME.len(), Mark::Clock));
+        }
     }
     let (sign, _) = rest.strip_prefix(form.prefix.as_bytes())?.split_first()?;
     let digits = form.prefix.len() + 1;
     match sign {
-        b'-' => Some((digits, false)),
-        b'+' => Some((digits, true)),
+        b'-' => Some((digits, Mark::Event)),
+        b'+' => Some((digits, Mark::Batch)),
         _ => None,
     }
 }
@@ -226,8 +249,8 @@ fn read_digits(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn put_digits(bytes: &mut [u8], at: usize, mut number: u64) {
-    for place in bytes[at..at + DIGITS].iter_mut().rev() {
+fn put_digits(places: &mut [u8], mut number: u64) {
+    for place in places.iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
         number /= 10;
     }
@@ -239,9 +262,11 @@ mod tests {
 
     use prost::Message;
     use serde_json::Value;
+    use sluice_event::Parsed;
     use sluice_proto::v1::Batch;
 
     use super::*;
+    use crate::reader::Reader;
 
     fn ids(made: &Made) -> Vec<String> {
         let value: Value = serde_json::from_slice(&made.body).expect("JSON");
@@ -273,6 +298,30 @@ mod tests {
         let batch = Batch::decode(forge.make(70_123).body).expect("protobuf");
         assert_eq!(number("t2", &batch.batch_id), Some(70_123));
         assert_eq!(number("t2", &batch.events[2].id), Some(70_123 * 3 + 2));
+    }
+
+    #[test]
+    fn a_sensors_resend_says_another_time_and_is_the_same_events() {
+        let forge = Forge::new(Form::new(Kind::Sensors, "t4"), 3, Mix::REAL, 7);
+        let resent = (0..1_000).map(|arrival| (arrival, forge.make(arrival)));
+        let resent = resent.filter(|(arrival, made)| made.batch != *arrival);
+        let (_, resent) = resent.last().expect("two in a hundred are");
+        let first = forge.make(resent.batch);
+        assert_ne!(first.body, resent.body);
+        let mut reader = Reader::new(Kind::Sensors);
+        let mut read = |made: &Made| {
+            let id = |event: &Parsed<'_>| match event {
+                Parsed::Event(event) => event.id.to_string(),
+                Parsed::Bad { id, .. } => id.clone(),
+            };
+            let all = |batch: sluice_event::Batch<'_>| {
+                let ids: Vec<String> = batch.events.iter().map(id).collect();
+                (batch.envelope.sent_at_ms, ids)
+            };
+            reader.read(&made.body, all).expect("a batch")
+        };
+        let ((first_at, first), (then_at, then)) = (read(&first), read(&resent));
+        assert_eq!((then_at - first_at, then), (1_000, first));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::kind::Kind;
 use crate::population::{Sent, body};
 use crate::traffic;
 
-pub use sensors::TRACK_ID;
+pub use sensors::{FLUSH_TIME, TRACK_ID};
 
 /// The name of an event that can never be taken.
 pub const BAD: &str = "not a name";

@@ -16,6 +16,9 @@ use crate::population::Sent;
 
 /// What stands before the twelve digits of an event's number.
 pub const TRACK_ID: &[u8] = b"\"_track_id\":1";
+/// What stands before the thirteen digits of the clock at sending, which the SDK
+/// sets anew with every try.
+pub const FLUSH_TIME: &[u8] = b"\"_flush_time\":";
 const FIRST_TRACK_ID: u64 = 1_000_000_000_000;
 
 const WORDS: [(&str, &str); 6] = [
