@@ -38,12 +38,17 @@ pub async fn read(place: &Place, mut see: impl FnMut(&Event)) -> Result<(), Stri
     match place {
         Place::Embedded(dir) => embedded(dir, &mut see).await,
         Place::Kafka { brokers, topic } => {
-            tokio::task::block_in_place(|| kafka(brokers, topic, &mut see))
+            let mut take = |payload: &[u8]| record(payload, &mut see);
+            tokio::task::block_in_place(|| payloads(brokers, topic, &mut take))
         }
     }
 }
 
-fn record(payload: &[u8], see: &mut impl FnMut(&Event)) -> Result<(), String> {
+/// Calls `see` with every event in a record of the log.
+///
+/// # Errors
+/// Where it is none.
+pub fn record(payload: &[u8], see: &mut impl FnMut(&Event)) -> Result<(), String> {
     let record = BatchRecord::decode(payload).map_err(|error| format!("a record: {error}"))?;
     for event in record.events.iter().filter_map(|event| event.event.as_ref()) {
         see(event);
@@ -79,7 +84,15 @@ async fn embedded(dir: &Path, see: &mut impl FnMut(&Event)) -> Result<(), String
     log.close().await.map_err(|error| error.to_string())
 }
 
-fn kafka(brokers: &str, topic: &str, see: &mut impl FnMut(&Event)) -> Result<(), String> {
+/// Calls `take` with every payload of a topic; blocks for that.
+///
+/// # Errors
+/// What could not be read, or what `take` says.
+pub fn payloads(
+    brokers: &str,
+    topic: &str,
+    take: &mut impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), String> {
     let failed = |error: rdkafka::error::KafkaError| format!("{brokers}, {topic}: {error}");
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -105,7 +118,7 @@ fn kafka(brokers: &str, topic: &str, see: &mut impl FnMut(&Event)) -> Result<(),
         match consumer.poll(Duration::from_millis(100)) {
             Some(message) => {
                 let message = message.map_err(failed)?;
-                record(message.payload().unwrap_or_default(), see)?;
+                take(message.payload().unwrap_or_default())?;
                 let (partition, next) = (message.partition(), message.offset() + 1);
                 ends.retain(|(of, end)| *of != partition || next < *end);
                 heard = Instant::now();

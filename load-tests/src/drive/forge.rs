@@ -249,7 +249,8 @@ fn read_digits(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn put_digits(places: &mut [u8], mut number: u64) {
+/// Writes a number over as many digits as there is room for.
+pub(crate) fn put_digits(places: &mut [u8], mut number: u64) {
     for place in places.iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
         number /= 10;

@@ -100,7 +100,11 @@ impl HttpLine {
     }
 }
 
-async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, String> {
+/// Connects to `host:port`.
+///
+/// # Errors
+/// What the system said.
+pub async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{authority}: {error}");
     let stream = TcpStream::connect(authority).await.map_err(|error| failed(&error))?;
     stream.set_nodelay(true).map_err(|error| failed(&error))?;

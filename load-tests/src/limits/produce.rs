@@ -39,6 +39,24 @@ struct Seen {
     latency: Mutex<Histogram<u64>>,
 }
 
+/// Makes a topic of as many partitions as Sluice's.
+///
+/// # Errors
+/// What the broker said.
+pub async fn make_topic(brokers: &str, topic: &str) -> Result<(), String> {
+    let failed = |error: KafkaError| format!("{brokers}: {error}");
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(failed)?;
+    let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1))
+        .set("max.message.bytes", "8388608");
+    let made = admin.create_topics([&new], &AdminOptions::new()).await.map_err(failed)?;
+    match made.into_iter().next() {
+        Some(Err((name, code))) => Err(format!("{brokers}: topic {name}: {code}")),
+        _ => Ok(()),
+    }
+}
+
 // === impl Reports ===
 
 impl ClientContext for Reports {}
@@ -66,13 +84,7 @@ impl Produce {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers);
         let topic = format!("limit-{}-{linger_ms}", now_ms());
-        let admin: AdminClient<DefaultClientContext> = config.create().map_err(failed)?;
-        let new = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1))
-            .set("max.message.bytes", "8388608");
-        let made = admin.create_topics([&new], &AdminOptions::new()).await.map_err(failed)?;
-        if let Some(Err((name, code))) = made.into_iter().next() {
-            return Err(format!("{brokers}: topic {name}: {code}"));
-        }
+        make_topic(brokers, &topic).await?;
         let seen = Arc::new(Seen { failed: 0.into(), latency: Mutex::new(histogram()) });
         let producer = config
             .set("enable.idempotence", "true")

@@ -1,6 +1,6 @@
 //! `load-tests report`: every figure beside its limit, measured in one run.
 
-mod context;
+pub(crate) mod context;
 mod door;
 mod fan_out;
 pub mod figure;
