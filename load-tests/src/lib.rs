@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod limits;
 pub mod measure;
 pub mod null;
+pub mod peers;
 pub mod population;
 pub mod proxy;
 pub mod reader;

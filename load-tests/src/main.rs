@@ -8,6 +8,7 @@ use load_tests::children::{GatewayArgs, SinkArgs};
 use load_tests::drive::command::DriveArgs;
 use load_tests::limits::LimitsArgs;
 use load_tests::measure::{pin_apart, pin_where};
+use load_tests::peers::PeersArgs;
 use load_tests::report::ReportArgs;
 use load_tests::soak::SoakArgs;
 use tokio::runtime::Builder;
@@ -30,6 +31,8 @@ enum Command {
     Limits(LimitsArgs),
     /// Measure every figure beside its limit, in one run
     Report(ReportArgs),
+    /// Measure Bento and the OpenTelemetry Collector beside Sluice, in one run
+    Peers(PeersArgs),
     /// Mixed load with restarts for a long time: nothing lost, memory flat
     Soak(SoakArgs),
     /// Run a gateway for a measurement: `sluice` with another log, on one core
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         // Before there are threads: they keep to the core of the one that starts them.
         Command::Limits(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Report(args) => pin_apart().and_then(|other| block_on(args.run(other))),
+        Command::Peers(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Soak(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Gateway(args) => return args.run(),
         Command::Sink(args) => pin_where(args.core).and_then(|()| block_on(args.run())),

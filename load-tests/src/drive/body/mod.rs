@@ -10,7 +10,7 @@
 
 mod cloudevents;
 mod datarangers;
-mod otlp;
+pub(crate) mod otlp;
 mod segment;
 mod sensors;
 

@@ -182,6 +182,22 @@ fn pairs<const N: usize>(texts: [(&str, &str); N]) -> Vec<KeyValue> {
     texts.into_iter().map(|(key, text)| KeyValue::of(key, Any::text(text))).collect()
 }
 
+// === impl Request ===
+
+impl Request {
+    /// `log.record.uid` of each record; absent where it has none.
+    pub(crate) fn uids(&self) -> impl Iterator<Item = Option<&str>> {
+        let scopes = self.resource_logs.iter().flat_map(|logs| &logs.scope_logs);
+        scopes.flat_map(|logs| &logs.log_records).map(|record| {
+            let uid = record.attributes.iter().find(|pair| pair.key == "log.record.uid")?;
+            match &uid.value.as_ref()?.is {
+                Some(Is::Text(text)) => Some(&**text),
+                _ => None,
+            }
+        })
+    }
+}
+
 // === impl KeyValue ===
 
 impl KeyValue {
