@@ -65,7 +65,7 @@ impl Shared {
         if !self.warm.load(Ordering::Acquire) {
             return refuse(Reason::LogUnavailable, "this gateway is starting: wait and resend");
         }
-        if self.poisoned.get().is_some() || self.log.status().refusing.is_some() {
+        if self.poisoned.get().is_some() || self.log.refusing().is_some() {
             let detail = "events cannot be made durable now: wait and resend with the same ids";
             return refuse(Reason::LogUnavailable, detail);
         }

@@ -101,6 +101,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// State for readiness and metrics. Cheap.
     fn status(&self) -> LogStatus;
 
+    /// Why appends are refused now, as [`status`](Self::status) says it; asked for every
+    /// request.
+    fn refusing(&self) -> Option<String> {
+        self.status().refusing
+    }
+
     /// Makes everything handed over durable, then takes no more.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

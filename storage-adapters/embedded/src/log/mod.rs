@@ -356,18 +356,22 @@ impl EventLog for EmbeddedLog {
 
     fn status(&self) -> LogStatus {
         let shared = &self.shared;
-        let closed = || shared.queue.is_closed().then(|| "the event log is closed".to_owned());
         let last_ms = shared.figures.last_append_ms.load(Ordering::Relaxed);
         let age_ms = (shared.config.now_ms)().saturating_sub(last_ms);
         LogStatus {
-            refusing: (shared.poisoned.get().cloned())
-                .or_else(closed)
-                .or_else(|| shared.disk_refusal(0)),
+            refusing: self.refusing(),
             disk_bytes: Some(shared.partitions.iter().map(|p| p.disk_bytes()).sum()),
             disk_free_bytes: (shared.config.disk.space(&shared.config.dir).ok())
                 .map(|space| space.free_bytes),
             last_append_age_ms: (last_ms != i64::MIN).then(|| u64::try_from(age_ms).unwrap_or(0)),
         }
+    }
+
+    fn refusing(&self) -> Option<String> {
+        let shared = &self.shared;
+        let closed = || shared.queue.is_closed().then(|| "the event log is closed".to_owned());
+        let poisoned = shared.poisoned.get().cloned();
+        poisoned.or_else(closed).or_else(|| shared.disk_refusal(0))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
