@@ -23,7 +23,7 @@ const KINDS: [Kind; 4] = [Kind::Json, Kind::JsonGzip, Kind::Protobuf, Kind::Grpc
 const REFERENCE: f64 = 900_000.0;
 /// How much faster a stream of protobuf is to be than posts of JSON.
 const STREAM_GAIN: f64 = 1.15;
-/// As the adapter's default: how long a record waits for company.
+/// Long enough for full requests: what they cost is the limit.
 const LINGER_MS: u32 = 5;
 
 /// Rounds of one kind.

@@ -84,9 +84,10 @@ pub struct KafkaConfig {
     /// Longest wait for the broker to acknowledge a record, milliseconds, 1 000
     /// to 600 000; after it the outcome is unknown and the client resends.
     pub message_timeout_ms: u32,
-    /// How long a record waits for company on its way to the broker,
-    /// milliseconds, 0 to 1 000. librdkafka spins through the last millisecond of
-    /// each wait, so that 0 and 1 cost several times the CPU of 5.
+    /// How long librdkafka holds a record back for company, milliseconds, 0 to
+    /// 1 000; on top of the wait for those before it in its partition, which alone
+    /// gathers company when there is any. librdkafka spins through the last
+    /// millisecond of each wait: 1 costs more CPU than 0 or 5.
     pub linger_ms: u32,
     /// `none`, `lz4`, `zstd`, `gzip` or `snappy`.
     pub compression: String,
@@ -151,7 +152,7 @@ impl Default for KafkaConfig {
             max_poll_interval_ms: 300_000,
             revoke_timeout_ms: 15_000,
             message_timeout_ms: 30_000,
-            linger_ms: 5,
+            linger_ms: 0,
             compression: "lz4".to_owned(),
             queue_bytes_max: 64 << 20,
             record_bytes_max: 8 << 20,

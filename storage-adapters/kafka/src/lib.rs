@@ -27,6 +27,7 @@ mod config;
 mod cursor;
 mod ends;
 mod figures;
+mod lines;
 mod log;
 mod offsets;
 mod producer;

@@ -83,14 +83,15 @@ impl KafkaLog {
         let counters = Arc::new(Counters::default());
         let ends = Arc::new(Ends::new(topic.partitions));
         let now_ms = deps.now_ms;
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             counters: Arc::clone(&counters),
             ends: Arc::clone(&ends),
             now_ms: Arc::clone(&now_ms),
-        });
+        };
         let asker = config.asker(&format!("{}.readers", config.group));
         let inner = Arc::new(Inner {
-            producer: Producer::new(&config, &topic.name, shared).map_err(made)?,
+            producer: Producer::new(&config, &topic.name, topic.partitions, shared)
+                .map_err(made)?,
             asker: BaseConsumer::from_config_and_context(&asker, Plain).map_err(made)?,
             readers: Readers::new(&config, &topic.name, Arc::clone(&counters)),
             offsets: Arc::new(Offsets::new(&config, &topic.name)),
@@ -413,11 +414,15 @@ impl EventLog for KafkaLog {
         let delivered_ms = self.inner.counters.delivered_ms.load(Ordering::Acquire);
         let age_ms = || u64::try_from((self.inner.now_ms)() - delivered_ms).unwrap_or(0);
         LogStatus {
-            refusing: self.inner.refusing(),
+            refusing: self.refusing(),
             disk_bytes: None,
             disk_free_bytes: None,
             last_append_age_ms: (delivered_ms > 0).then(age_ms),
         }
+    }
+
+    fn refusing(&self) -> Option<String> {
+        self.inner.refusing()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,66 +1,49 @@
 //! Appending: one idempotent producer, and one in its place where it failed for
 //! good.
 //!
-//! The record is handed to librdkafka by the call itself, so that the order of
-//! the calls is the order of the log and a dropped future takes nothing back.
-//! The delivery report resolves the append. What timed out may be in the log.
+//! The call itself puts the record into the line of its partition, so that the
+//! order of the calls is the order of the log and a dropped future takes nothing
+//! back. The delivery report resolves the append. What timed out may be in the
+//! log.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use parking_lot::RwLock;
-use rdkafka::Statistics;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::Producer as _;
 use sluice_seams::{AppendError, BoxFuture};
 use tokio::sync::oneshot;
 
-use crate::client;
 use crate::config::KafkaConfig;
 use crate::ends::Ends;
 use crate::figures::{Counters, add};
+use crate::lines::{Lines, Reports, Running};
 
-/// Where a client is told to come back after a full queue or a silent broker.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// When a client is told to come back after a full queue or a silent broker.
+pub(crate) const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Memory of a queued record besides its payload, about.
 const RECORD_OVERHEAD_BYTES: u64 = 256;
+/// A flush looks so often whether the lines are empty.
+const FLUSH_SLICE: Duration = Duration::from_millis(100);
 
 type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-type Running = Arc<ThreadedProducer<Reports>>;
 
 /// Appends records to one topic.
 pub(crate) struct Producer {
     config: KafkaConfig,
-    topic: String,
-    shared: Arc<Shared>,
-    running: RwLock<Running>,
+    lines: Arc<Lines>,
 }
 
-/// What delivery reports touch.
+/// What appends and delivery reports touch.
 pub(crate) struct Shared {
     pub counters: Arc<Counters>,
     pub ends: Arc<Ends>,
     pub now_ms: Clock,
-}
-
-/// Hears of deliveries.
-struct Reports(Arc<Shared>);
-
-/// A record on its way.
-struct Pending {
-    payload_bytes: u64,
-    /// What it takes of the queue.
-    bytes: u64,
-    done: oneshot::Sender<Result<u64, AppendError>>,
 }
 
 // === impl Producer ===
@@ -69,10 +52,12 @@ impl Producer {
     pub(crate) fn new(
         config: &KafkaConfig,
         topic: &str,
-        shared: Arc<Shared>,
+        partitions: u32,
+        shared: Shared,
     ) -> Result<Self, KafkaError> {
-        let running = RwLock::new(run(config, &shared)?);
-        Ok(Self { config: config.clone(), topic: topic.to_owned(), shared, running })
+        let lines = Arc::new(Lines::new(topic, partitions, shared));
+        *lines.running.write() = Some(run(config, &lines)?);
+        Ok(Self { config: config.clone(), lines })
     }
 
     /// Hands a record over; resolves with its offset once it is durable.
@@ -89,7 +74,7 @@ impl Producer {
             }
             .boxed(),
             Err(detail) => {
-                add(&self.shared.counters.refused, 1);
+                add(&self.lines.shared.counters.refused, 1);
                 let error = AppendError::NotWritten { after: COME_BACK, detail };
                 async move { Err(error) }.boxed()
             }
@@ -101,7 +86,7 @@ impl Producer {
         partition: u32,
         payload: &Bytes,
     ) -> Result<oneshot::Receiver<Result<u64, AppendError>>, String> {
-        let (counters, payload_bytes) = (&self.shared.counters, payload.len() as u64);
+        let (counters, payload_bytes) = (&self.lines.shared.counters, payload.len() as u64);
         let max = self.config.record_bytes_max;
         if payload.len() > max {
             return Err(format!(
@@ -119,32 +104,24 @@ impl Producer {
             return Err(format!("kafka: {queued} bytes wait for the broker; allowed is {max}"));
         }
         if counters.queue_records.fetch_add(1, Ordering::AcqRel) == 0 {
-            counters.progress_ms.store((self.shared.now_ms)(), Ordering::Release);
+            counters.progress_ms.store((self.lines.shared.now_ms)(), Ordering::Release);
         }
-        let (done, report) = oneshot::channel();
-        let pending = Box::new(Pending { payload_bytes, bytes, done });
-        let record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, pending)
-            .partition(partition as i32)
-            .payload(payload);
-        let sent = self.running.read().send(record);
-        if let Err((error, record)) = sent {
-            self.shared.settle(record.delivery_opaque.bytes);
+        self.lines.put(partition, payload, bytes).map_err(|error| {
             if matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::Fatal)) {
                 self.replace();
             }
-            return Err(format!("kafka: not handed over: {error}"));
-        }
-        Ok(report)
+            format!("kafka: not handed over: {error}")
+        })
     }
 
     /// The broker has acknowledged nothing for long, although something waits.
     pub(crate) fn silent(&self) -> Option<String> {
-        let counters = &self.shared.counters;
+        let counters = &self.lines.shared.counters;
         let waiting = counters.queue_records.load(Ordering::Acquire);
         if waiting == 0 {
             return None;
         }
-        let since_ms = (self.shared.now_ms)() - counters.progress_ms.load(Ordering::Acquire);
+        let since_ms = (self.lines.shared.now_ms)() - counters.progress_ms.load(Ordering::Acquire);
         (since_ms > self.config.silent_ms_max as i64).then(|| {
             format!(
                 "kafka: {waiting} records wait and the brokers ({}) have acknowledged none for \
@@ -157,13 +134,14 @@ impl Producer {
     /// A producer that failed for good (a gap in its sequence that it cannot
     /// explain) takes nothing more; its records get their reports.
     fn replace(&self) {
-        let mut running = self.running.write();
-        let Some((code, reason)) = running.client().fatal_error() else { return };
-        match run(&self.config, &self.shared) {
+        let mut running = self.lines.running.write();
+        let failed = running.as_ref().and_then(|producer| producer.client().fatal_error());
+        let Some((code, reason)) = failed else { return };
+        match run(&self.config, &self.lines) {
             Ok(fresh) => {
                 tracing::warn!(%code, reason, "the producer failed for good; another takes over");
-                add(&self.shared.counters.producers_replaced, 1);
-                let failed = std::mem::replace(&mut *running, fresh);
+                add(&self.lines.shared.counters.producers_replaced, 1);
+                let failed = running.replace(fresh);
                 // Ending it waits for its thread.
                 std::thread::spawn(move || drop(failed));
             }
@@ -171,77 +149,90 @@ impl Producer {
         }
     }
 
-    /// Waits for the reports of everything handed over; blocks.
+    /// Waits for the reports of everything in line; blocks.
     pub(crate) fn flush(&self, within: Duration) -> Result<(), KafkaError> {
-        let running = Arc::clone(&self.running.read());
-        running.flush(within)
+        let until = Instant::now() + within;
+        loop {
+            // In slices, so that a failed producer can be replaced meanwhile.
+            let flushed = match &*self.lines.running.read() {
+                Some(producer) => producer.flush(FLUSH_SLICE),
+                None => Ok(()),
+            };
+            if (flushed.is_ok() && !self.lines.waits()) || Instant::now() >= until {
+                return flushed;
+            }
+        }
     }
 }
 
-fn run(config: &KafkaConfig, shared: &Arc<Shared>) -> Result<Running, KafkaError> {
-    let reports = Reports(Arc::clone(shared));
-    Ok(Arc::new(ThreadedProducer::from_config_and_context(&config.producer(), reports)?))
+impl Drop for Producer {
+    fn drop(&mut self) {
+        let ended = self.lines.running.write().take();
+        // Outside the lock: ending it waits for its thread, which reports to the lines.
+        drop(ended);
+    }
+}
+
+fn run(config: &KafkaConfig, lines: &Arc<Lines>) -> Result<Running, KafkaError> {
+    Running::from_config_and_context(&config.producer(), Reports(Arc::clone(lines)))
 }
 
 // === impl Shared ===
 
 impl Shared {
-    fn settle(&self, bytes: u64) {
+    /// A record no longer takes `bytes` of the queue.
+    pub(crate) fn settle(&self, bytes: u64) {
         self.counters.queue_bytes.fetch_sub(bytes, Ordering::AcqRel);
         self.counters.queue_records.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-// === impl Reports ===
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
+    /// Nobody listens on this port.
+    const NOBODY: &str = "127.0.0.1:1";
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let counters = &self.0.counters;
-        let brokers = || statistics.brokers.values();
-        let trips: Vec<i64> = brokers()
-            .filter_map(|broker| Some(broker.rtt.as_ref()?.avg))
-            .filter(|us| *us > 0)
-            .collect();
-        let mean = trips.iter().sum::<i64>() / (trips.len() as i64).max(1);
-        counters.round_trip_us.store(mean.max(0) as u64, Ordering::Relaxed);
-        let errors: u64 = brokers().map(|broker| broker.txerrs + broker.rxerrs).sum();
-        counters.request_errors.store(errors, Ordering::Relaxed);
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Pending>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, pending: Box<Pending>) {
-        let Pending { payload_bytes, bytes, done } = *pending;
-        let (shared, counters) = (&self.0, &self.0.counters);
-        let outcome = match result {
-            Ok(message) => {
-                let offset = u64::try_from(message.offset()).unwrap_or_default();
-                let partition = u32::try_from(message.partition()).unwrap_or_default();
-                shared.ends.at_least(partition, offset + 1);
-                let now_ms = (shared.now_ms)();
-                counters.progress_ms.store(now_ms, Ordering::Release);
-                counters.delivered_ms.store(now_ms, Ordering::Release);
-                add(&counters.delivered, 1);
-                add(&counters.delivered_bytes, payload_bytes);
-                Ok(offset)
-            }
-            Err((error, _)) => {
-                add(&counters.failed, 1);
-                Err(AppendError::Unknown(format!("kafka: not acknowledged: {error}")))
-            }
+    fn producer() -> Producer {
+        let config = KafkaConfig {
+            brokers: NOBODY.to_owned(),
+            message_timeout_ms: 1_000,
+            ..KafkaConfig::default()
         };
-        shared.settle(bytes);
-        // Whoever waited may have gone away; the record is where it is.
-        let _ = done.send(outcome);
+        let counters = Arc::new(Counters::default());
+        let shared = Shared { counters, ends: Arc::new(Ends::new(2)), now_ms: Arc::new(|| 0) };
+        Producer::new(&config, "events", 2, shared).expect("a producer without brokers")
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_a_silent_broker_is_given_back_as_not_written() {
+        let producer = producer();
+        let payload = Bytes::from_static(b"record");
+        let sent = producer.append(0, &payload);
+        let behind = [producer.append(0, &payload), producer.append(0, &payload)];
+        let elsewhere = producer.append(1, &payload);
+        assert_eq!(producer.lines.shared.counters.figures().queue_records, 4);
+        for outcome in [sent.await, elsewhere.await] {
+            assert!(matches!(outcome, Err(AppendError::Unknown(_))), "{outcome:?}");
+        }
+        for outcome in futures::future::join_all(behind).await {
+            assert!(matches!(outcome, Err(AppendError::NotWritten { .. })), "{outcome:?}");
+        }
+        let figures = producer.lines.shared.counters.figures();
+        assert_eq!((figures.queue_records, figures.queue_bytes), (0, 0));
+        assert_eq!((figures.failed, figures.refused), (2, 2));
+        assert!(producer.flush(Duration::from_secs(5)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_the_producer_ends() {
+        let producer = producer();
+        let payload = Bytes::from_static(b"record");
+        let appends = [producer.append(0, &payload), producer.append(0, &payload)];
+        drop(producer);
+        let outcomes = futures::future::join_all(appends).await;
+        assert!(matches!(outcomes[0], Err(AppendError::Unknown(_))), "{outcomes:?}");
+        assert!(matches!(outcomes[1], Err(AppendError::NotWritten { .. })), "{outcomes:?}");
     }
 }
