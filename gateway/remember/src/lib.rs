@@ -150,7 +150,9 @@ impl Remembered {
     pub fn seed(&self, key: Key, fingerprint: u64) {
         let hash = self.hasher.hash_one(key.0);
         let shard = self.shard(hash).lock();
-        let change = self.remember(key.0, fold(fingerprint), hash);
+        let known = self.table(hash).get(key.0, hash).is_some();
+        let change =
+            if known { Change::default() } else { self.remember(key.0, fold(fingerprint), hash) };
         drop(shard);
         self.metrics.changed(change, self.in_flight());
     }
@@ -212,13 +214,10 @@ impl Remembered {
         Verdict::Fresh
     }
 
-    /// Remembers a key, forgetting another where its bucket is full; its shard must be
-    /// locked. A key that is remembered stays as it is.
+    /// Remembers a key that was not, forgetting another where its bucket is full; its shard
+    /// must be locked.
     pub(crate) fn remember(&self, key: u128, fingerprint: u32, hash: u64) -> Change {
         let table = self.table(hash);
-        if table.get(key, hash).is_some() {
-            return Change::default();
-        }
         let allocates = !table.is_allocated();
         let forgets = table.insert(key, fingerprint, hash);
         let allocated_bytes = if allocates { table.bytes() as u64 } else { 0 };

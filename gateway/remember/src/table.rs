@@ -31,13 +31,26 @@ const SLOT_WORDS: usize = 5;
 const LINE_WORDS: usize = 16;
 const BUCKET_WORDS: usize = 8 * LINE_WORDS;
 
-/// The tag in a lane. The bit above it is set in one lane of a bucket: that of the slot
-/// which is overwritten next; in none before the first.
+/// The tag in a lane. The bits above the tags of the first five lanes are the number of the
+/// slot which is overwritten next, lowest first.
 const TAG: u16 = 0x7fff;
 const NEXT: u32 = 0x8000_8000;
+const NEXT_WORDS: usize = 3;
 
 const _: () = assert!(TAG_WORDS + SLOT_WORDS == LINE_WORDS);
 const _: () = assert!(1 + (BUCKET_WORDS / LINE_WORDS - 1) * 3 == WAYS);
+const _: () = assert!(WAYS <= 1 << (NEXT_WORDS * 2 - 1));
+
+/// Where each slot begins: the first one behind the tags, three to each line after that.
+const SLOTS: [usize; WAYS] = {
+    let mut slots = [TAG_WORDS; WAYS];
+    let mut way = 1;
+    while way < WAYS {
+        slots[way] = way.div_ceil(3) * LINE_WORDS + (way - 1) % 3 * SLOT_WORDS;
+        way += 1;
+    }
+    slots
+};
 
 /// Tags and slots. All zero: empty.
 #[repr(align(64))]
@@ -74,7 +87,7 @@ impl Table {
 
     /// Asks memory for the slot that a key would take; after [`approach`](Self::approach).
     pub(crate) fn approach_slot(&self, hash: u64) -> u32 {
-        self.bucket(hash).map_or(0, |bucket| bucket.word(slot(bucket.next())))
+        self.bucket(hash).map_or(0, |bucket| bucket.word(SLOTS[bucket.next()]))
     }
 
     /// The fingerprint of a key.
@@ -82,7 +95,8 @@ impl Table {
         self.bucket(hash)?.get(key, tag(hash))
     }
 
-    /// Remembers a key that is not in the table, with a fingerprint that is not 0; whether another was forgotten for it.
+    /// Remembers a key that is not in the table, with a fingerprint that is not 0; whether
+    /// another was forgotten for it. One that is there takes another slot.
     pub(crate) fn insert(&self, key: u128, fingerprint: u32, hash: u64) -> bool {
         let count = self.count;
         let buckets = self.buckets.get_or_init(|| (0..count).map(|_| Bucket::new()).collect());
@@ -105,14 +119,6 @@ fn tag(hash: u64) -> u16 {
     ((hash >> 32) as u16 & TAG).max(1)
 }
 
-/// Where a slot begins: the first one behind the tags, three to each line after that.
-fn slot(way: usize) -> usize {
-    match way {
-        0 => TAG_WORDS,
-        _ => way.div_ceil(3) * LINE_WORDS + (way - 1) % 3 * SLOT_WORDS,
-    }
-}
-
 // === impl Bucket ===
 
 impl Bucket {
@@ -124,59 +130,67 @@ impl Bucket {
         self.0[at].load(Relaxed)
     }
 
-    /// The slot that is overwritten next. Without branches: where the marker is cannot be
-    /// guessed, and a wrong guess would end the run ahead that `approach` lives on.
+    /// The slot that is overwritten next.
     fn next(&self) -> usize {
-        let marks = (0..TAG_WORDS).fold(0, |marks: u32, word| {
+        (0..NEXT_WORDS).fold(0, |next, word| {
             let marked = self.word(word) & NEXT;
-            marks | ((((marked >> 15) | (marked >> 30)) & 3) << (word * 2))
-        });
-        marks.trailing_zeros() as usize % 32
+            next | ((marked >> 15 | marked >> 30) as usize & 3) << (word * 2)
+        })
+    }
+
+    fn set_next(&self, next: usize) {
+        for word in 0..NEXT_WORDS {
+            let bits = (next >> (word * 2)) as u32;
+            let marks = (bits & 1) << 15 | (bits >> 1 & 1) << 31;
+            self.0[word].store(self.word(word) & !NEXT | marks, Relaxed);
+        }
+    }
+
+    /// Lanes that hold a tag, as the upper bit of each.
+    fn hits(&self, word: usize, wanted: u32) -> u32 {
+        let differing = (self.word(word) & !NEXT) ^ wanted;
+        // A sum of 15 bits does not carry into the next lane.
+        !(differing + (NEXT - 0x0001_0001)) & NEXT
     }
 
     fn get(&self, key: u128, tag: u16) -> Option<u32> {
         let wanted = u32::from(tag) * 0x0001_0001;
-        for word in 0..TAG_WORDS {
-            let differing = (self.word(word) & !NEXT) ^ wanted;
-            // A sum of 15 bits does not carry into the next lane.
-            let hits = !(differing + (NEXT - 0x0001_0001)) & NEXT;
-            for lane in [0, 1] {
-                let way = word * 2 + lane;
-                if hits >> (lane * 16 + 15) & 1 == 1 && self.key(way) == key {
-                    return Some(self.word(slot(way) + 4));
-                }
+        // Nearly always none: told without a branch for each.
+        if (0..TAG_WORDS).fold(0, |hits, word| hits | self.hits(word, wanted)) == 0 {
+            return None;
+        }
+        for (way, slot) in SLOTS.into_iter().enumerate() {
+            let hit = self.hits(way / 2, wanted) >> (way % 2 * 16 + 15) & 1 == 1;
+            if hit && self.key(way) == key {
+                return Some(self.word(slot + 4));
             }
         }
         None
     }
 
     fn key(&self, way: usize) -> u128 {
-        let at = slot(way);
+        let at = SLOTS[way];
         (0..4).rev().fold(0, |key, word| (key << 32) | u128::from(self.word(at + word)))
     }
 
     fn insert(&self, key: u128, fingerprint: u32, tag: u16) -> bool {
         let way = self.next();
-        let forgets = self.lane(way) & TAG != 0;
-        self.set_lane(way, tag);
-        let after = (way + 1) % WAYS;
-        self.set_lane(after, self.lane(after) | !TAG);
-        let at = slot(way);
-        for (n, word) in self.0[at..at + 4].iter().enumerate() {
+        let forgets = self.set_tag(way, tag) != 0;
+        self.set_next(if way + 1 < WAYS { way + 1 } else { 0 });
+        let slot = &self.0[SLOTS[way]..][..SLOT_WORDS];
+        for (n, word) in slot[..4].iter().enumerate() {
             word.store((key >> (32 * n)) as u32, Relaxed);
         }
-        self.0[at + 4].store(fingerprint, Relaxed);
+        slot[4].store(fingerprint, Relaxed);
         forgets
     }
 
-    fn lane(&self, way: usize) -> u16 {
-        (self.word(way / 2) >> (way % 2 * 16)) as u16
-    }
-
-    fn set_lane(&self, way: usize, lane: u16) {
-        let shift = way % 2 * 16;
-        let others = self.word(way / 2) & !(0xffff << shift);
-        self.0[way / 2].store(others | u32::from(lane) << shift, Relaxed);
+    /// Returns the tag before.
+    fn set_tag(&self, way: usize, tag: u16) -> u16 {
+        let (word, shift) = (self.word(way / 2), way % 2 * 16);
+        let others = word & !(u32::from(TAG) << shift);
+        self.0[way / 2].store(others | u32::from(tag) << shift, Relaxed);
+        (word >> shift) as u16 & TAG
     }
 }
 
@@ -198,8 +212,8 @@ mod tests {
     fn no_slot_lies_across_lines_or_over_another() {
         let mut taken = [false; BUCKET_WORDS];
         taken[..TAG_WORDS].fill(true);
-        for way in 0..WAYS {
-            let words = slot(way)..slot(way) + SLOT_WORDS;
+        for (way, slot) in SLOTS.into_iter().enumerate() {
+            let words = slot..slot + SLOT_WORDS;
             assert_eq!(words.start / LINE_WORDS, (words.end - 1) / LINE_WORDS, "{way}");
             words.for_each(|word| assert!(!std::mem::replace(&mut taken[word], true), "{way}"));
         }
