@@ -2,7 +2,8 @@
 //! in the bytes that the generated types would write, without building them.
 //!
 //! The list of fields stands once: the same code runs over [`Count`], for the
-//! length that stands before a message, and over the buffer. Fields of the
+//! length that stands before a message, and over the buffer. Counting walks a
+//! message once, however deep it is; an event is counted once in all. Fields of the
 //! default value are left out, as proto3 has it. A record is a [`head`] followed
 //! by its [`event`]s: both are fields of the same message, so that the two can be
 //! put together by laying their bytes side by side.
@@ -34,6 +35,8 @@ pub(crate) struct Head<'r, 'b> {
 trait Sink {
     fn put(&mut self, bytes: &[u8]);
     fn varint(&mut self, value: u64);
+    /// A message that is `length` bytes long.
+    fn nested(&mut self, length: usize, fields: &impl Message);
 }
 
 /// Counts bytes.
@@ -42,6 +45,12 @@ struct Count(usize);
 /// A message as a list of fields.
 trait Message {
     fn fields(&self, out: &mut impl Sink);
+}
+
+/// An event whose inner message was counted.
+struct Counted<'r, 'b> {
+    recorded: &'r Recorded<'r, 'b>,
+    event_length: usize,
 }
 
 struct Map<'r>(&'r str, &'r str);
@@ -57,7 +66,7 @@ pub(crate) fn head(head: &Head<'_, '_>, out: &mut BytesMut) {
 
 /// One `BatchRecord.events`.
 pub(crate) fn event(recorded: &Recorded<'_, '_>, out: &mut BytesMut) {
-    message(out, 4, recorded);
+    message(out, 4, &Counted { recorded, event_length: length(recorded.event) });
 }
 
 // === the messages, fields in the order of their numbers ===
@@ -109,17 +118,18 @@ impl Message for Device<'_> {
     }
 }
 
-impl Message for Recorded<'_, '_> {
+impl Message for Counted<'_, '_> {
     fn fields(&self, out: &mut impl Sink) {
-        blob(out, 1, &self.key);
-        message(out, 2, self.event);
-        int64(out, 3, self.time_corrected_ms);
-        sint32(out, 4, self.day);
-        if self.fingerprint != 0 {
+        let Self { recorded, event_length } = self;
+        blob(out, 1, &recorded.key);
+        counted(out, 2, *event_length, recorded.event);
+        int64(out, 3, recorded.time_corrected_ms);
+        sint32(out, 4, recorded.day);
+        if recorded.fingerprint != 0 {
             out.varint(5 << 3 | 1);
-            out.put(&self.fingerprint.to_le_bytes());
+            out.put(&recorded.fingerprint.to_le_bytes());
         }
-        uint64(out, 6, u64::from(self.flags));
+        uint64(out, 6, u64::from(recorded.flags));
     }
 }
 
@@ -163,11 +173,19 @@ impl Message for Page<'_> {
 // === the kinds of fields (protobuf encoding, "Message Structure") ===
 
 fn message(out: &mut impl Sink, tag: u64, fields: &impl Message) {
+    counted(out, tag, length(fields), fields);
+}
+
+fn counted(out: &mut impl Sink, tag: u64, length: usize, fields: &impl Message) {
+    out.varint(tag << 3 | 2);
+    out.varint(length as u64);
+    out.nested(length, fields);
+}
+
+fn length(fields: &impl Message) -> usize {
     let mut count = Count(0);
     fields.fields(&mut count);
-    out.varint(tag << 3 | 2);
-    out.varint(count.0 as u64);
-    fields.fields(out);
+    count.0
 }
 
 fn text(out: &mut impl Sink, tag: u64, value: &str) {
@@ -202,12 +220,24 @@ fn sint32(out: &mut impl Sink, tag: u64, value: i32) {
 // === impl Sink ===
 
 impl Sink for BytesMut {
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.put_slice(bytes);
     }
 
+    #[inline]
     fn varint(&mut self, value: u64) {
-        encode_varint(value, self);
+        if value < 0x80 {
+            self.put_slice(&[value as u8]);
+        } else if value < 0x4000 {
+            self.put_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
+        } else {
+            encode_varint(value, self);
+        }
+    }
+
+    fn nested(&mut self, _: usize, fields: &impl Message) {
+        fields.fields(self);
     }
 }
 
@@ -218,6 +248,10 @@ impl Sink for Count {
 
     fn varint(&mut self, value: u64) {
         self.0 += encoded_len_varint(value);
+    }
+
+    fn nested(&mut self, length: usize, _: &impl Message) {
+        self.0 += length;
     }
 }
 
