@@ -101,9 +101,12 @@ fn owned(event: &Event<'_>) -> Event<'static> {
     }
 }
 
-fn admitted(grant: &Grant, events: Vec<Event<'static>>) -> Vec<Admitted<'static>> {
+fn admitted(grant: &Grant, events: Vec<Event<'static>>) -> Vec<(Event<'static>, Admitted)> {
     let (terms, envelope, now_ms) = (Terms::of(grant), Default::default(), now_ms());
-    let check = |event| terms.check(&envelope, event, now_ms).expect("valid");
+    let check = |mut event| {
+        let admitted = terms.check(&envelope, &mut event, now_ms).expect("valid");
+        (event, admitted)
+    };
     events.into_iter().map(check).collect()
 }
 

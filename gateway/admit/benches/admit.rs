@@ -45,7 +45,7 @@ fn admit(c: &mut Criterion) {
     let mut group = c.benchmark_group("admit");
     group.throughput(Throughput::Elements(1));
     group.bench_function("check one event", |b| {
-        b.iter(|| terms.check(black_box(&envelope), black_box(event()), NOW_MS));
+        b.iter(|| terms.check(black_box(&envelope), black_box(&mut event()), NOW_MS));
     });
     group.bench_function("make the event (baseline)", |b| b.iter(|| black_box(event())));
     group.bench_function("fingerprint", |b| {

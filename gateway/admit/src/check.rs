@@ -28,11 +28,10 @@ pub const FLAG_TRUNCATED: u32 = 2;
 /// Bit of a record's `flags`: the day is that of receipt.
 pub const FLAG_DAY_OF_RECEIPT: u32 = 4;
 
-/// An event that may be appended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Admitted<'b> {
-    /// The event; its `properties` are one valid JSON object, or empty.
-    pub event: Event<'b>,
+/// What is known of an event that may be appended. Its `properties` are one valid JSON
+/// object, or empty.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Admitted {
     /// Its identity.
     pub key: Key,
     /// Hash of what a retry does not change.
@@ -61,24 +60,26 @@ type Fault = (Reason, String);
 // === impl Terms ===
 
 impl Terms {
-    /// Judges an event received at `received_ms` (milliseconds since the epoch).
+    /// Judges an event received at `received_ms` (milliseconds since the epoch). Where it
+    /// lies: to move it would cost more than to judge it. A missing time is put in and long
+    /// properties are truncated, where that is the rule.
     ///
     /// # Errors
     /// The first rule it breaks.
-    pub fn check<'b>(
+    pub fn check(
         &self,
         envelope: &Envelope<'_>,
-        mut event: Event<'b>,
+        event: &mut Event<'_>,
         received_ms: i64,
-    ) -> Result<Admitted<'b>, Bad> {
+    ) -> Result<Admitted, Bad> {
         // Of the event as sent: a retry without a time is received at another one.
-        let fingerprint = fingerprint(&event);
+        let fingerprint = fingerprint(event);
         if envelope.time_of_receipt && event.time_ms.is_none() {
             // By the clock that the correction starts from.
             let sent_ms = Some(envelope.sent_at_ms).filter(|sent_ms| *sent_ms != 0);
             event.time_ms = sent_ms.or(Some(received_ms));
         }
-        match self.judge(envelope, &event, received_ms) {
+        match self.judge(envelope, event, received_ms) {
             Ok((timing, rewritten)) => {
                 let key = self.tenant.hash().key(&event.id);
                 let mut flags = 0;
@@ -92,7 +93,7 @@ impl Terms {
                     flags |= FLAG_TRUNCATED;
                     event.properties = Cow::Owned(rewritten);
                 }
-                Ok(Admitted { event, key, fingerprint, timing, flags })
+                Ok(Admitted { key, fingerprint, timing, flags })
             }
             Err((reason, detail)) => {
                 let id = up_to(&event.id, EVENT_ID_BYTES_MAX).to_owned();

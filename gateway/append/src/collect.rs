@@ -118,12 +118,12 @@ impl Collector for Collect {
         let terms = Terms::of(grant);
         terms.check_envelope(&batch.envelope)?;
         shared.tenants.admit_events(grant, dialect, batch.events.len())?;
-        let Batch { envelope, events } = batch;
+        let Batch { envelope, mut events } = batch;
         let (received, client_lost) = (events.len(), envelope.dropped);
         let mut fates = Fates::with_capacity(received);
-        let admitted = prepare::check(terms, &envelope, events, received_at_ms, &mut fates);
+        let passed = prepare::check(terms, &envelope, &mut events, received_at_ms, &mut fates);
         let head = prepare::head_of(grant, dialect, &envelope, received_at_ms);
-        let prepared = prepare::send(shared, grant, &head, &admitted, fates)?;
+        let prepared = prepare::send(shared, grant, &head, &passed, fates)?;
         let tracked = Tracked::new(&shared.metrics, &grant.app_id, received);
         shared.metrics.lost_by_client(&grant.app_id, client_lost);
         shared.metrics.prepared(since.elapsed());
@@ -135,13 +135,14 @@ impl Collector for Collect {
         let (shared, received_at_ms) = (&self.shared, self.shared.clock.now_ms());
         let terms = Terms::of(grant);
         terms.check_envelope(&batch.envelope)?;
-        let Batch { envelope, events } = batch;
+        let Batch { envelope, mut events } = batch;
         let mut fates = Fates::with_capacity(events.len());
-        let admitted = prepare::check(terms, &envelope, events, received_at_ms, &mut fates);
-        let mut seen = HashSet::with_capacity(admitted.len());
-        for (slot, event) in &admitted {
-            let known = !seen.insert(event.key) || shared.remembered.contains(event.key);
-            fates.set(*slot, if known { Fate::Duplicate } else { Fate::Accepted });
+        let passed = prepare::check(terms, &envelope, &mut events, received_at_ms, &mut fates);
+        let mut seen = HashSet::with_capacity(passed.len());
+        for event in &passed {
+            let key = event.admitted.key;
+            let known = !seen.insert(key) || shared.remembered.contains(key);
+            fates.set(event.slot, if known { Fate::Duplicate } else { Fate::Accepted });
         }
         Ok(fates.receipt(received_at_ms, 0))
     }

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use sluice_admit::{Admitted, Terms};
-use sluice_event::{Dialect, Envelope, Grant, Parsed, Reason, Refusal};
+use sluice_event::{Dialect, Envelope, Event, Grant, Parsed, Reason, Refusal};
 use sluice_remember::Verdict;
 use sluice_seams::key::AppHash;
 
@@ -21,39 +21,44 @@ pub(crate) struct Prepared {
     pub(crate) head: Bytes,
 }
 
-/// An admitted event and its index in the batch.
-pub(crate) type Slotted<'b> = (usize, Admitted<'b>);
+/// An admitted event of a batch.
+pub(crate) struct Slotted<'e, 'b> {
+    /// Its index in the batch.
+    pub(crate) slot: usize,
+    pub(crate) event: &'e Event<'b>,
+    pub(crate) admitted: Admitted,
+}
 
 /// Bytes that an event takes in a record beside its texts, about.
 const EVENT_OVERHEAD_BYTES: usize = 96;
 
-/// Checks each event: decides those that are wrong, hands back the others.
-pub(crate) fn check<'b>(
+/// Checks each event where it lies: decides those that are wrong, hands back the others.
+pub(crate) fn check<'e, 'b>(
     terms: &Terms,
     envelope: &Envelope<'_>,
-    events: Vec<Parsed<'b>>,
+    events: &'e mut [Parsed<'b>],
     received_at_ms: i64,
     fates: &mut Fates,
-) -> Vec<Slotted<'b>> {
-    let mut admitted = Vec::with_capacity(events.len());
+) -> Vec<Slotted<'e, 'b>> {
+    let mut passed = Vec::with_capacity(events.len());
     for parsed in events {
         match parsed {
             Parsed::Event(event) => {
                 let slot = fates.add(&event.id);
                 match terms.check(envelope, event, received_at_ms) {
-                    Ok(event) => admitted.push((slot, event)),
+                    Ok(admitted) => passed.push(Slotted { slot, event, admitted }),
                     Err(bad) => {
                         fates.set(slot, Fate::Rejected(bad.reason, located(slot, &bad.detail)));
                     }
                 }
             }
             Parsed::Bad { id, reason, detail } => {
-                let slot = fates.add(&id);
-                fates.set(slot, Fate::Rejected(reason, located(slot, &detail)));
+                let slot = fates.add(id);
+                fates.set(slot, Fate::Rejected(*reason, located(slot, detail)));
             }
         }
     }
-    admitted
+    passed
 }
 
 /// Reserves the admitted events and hands the records of the fresh ones to the
@@ -62,10 +67,10 @@ pub(crate) fn send(
     shared: &Shared,
     grant: &Grant,
     head: &Head<'_, '_>,
-    admitted: &[Slotted<'_>],
+    passed: &[Slotted<'_, '_>],
     mut fates: Fates,
 ) -> Result<Prepared, Refusal> {
-    let keys: Vec<_> = admitted.iter().map(|(_, event)| (event.key, event.fingerprint)).collect();
+    let keys: Vec<_> = passed.iter().map(|it| (it.admitted.key, it.admitted.fingerprint)).collect();
     let reservations = shared.remembered.reserve(&keys).map_err(|full| {
         tracing::debug!(%full, "too many events are being appended");
         Refusal::new(Reason::Overloaded, "too many events are being appended: wait and resend")
@@ -73,18 +78,18 @@ pub(crate) fn send(
             .retry_after_ms(shared.config.retry_after_ms)
     })?;
     let (app, partitions) = (AppHash::of(&grant.app_id), shared.log.partitions());
-    let texts: usize = admitted.iter().map(|(_, event)| event.event.bytes).sum();
-    let mut buffer = BytesMut::with_capacity(1024 + texts + admitted.len() * EVENT_OVERHEAD_BYTES);
+    let texts: usize = passed.iter().map(|it| it.event.bytes).sum();
+    let mut buffer = BytesMut::with_capacity(1024 + texts + passed.len() * EVENT_OVERHEAD_BYTES);
     encode::head(head, &mut buffer);
     let head = buffer.split().freeze();
-    let mut fresh = Vec::with_capacity(admitted.len());
+    let mut fresh = Vec::with_capacity(passed.len());
     let mut waiting = Vec::new();
     for (index, verdict) in reservations.verdicts().iter().enumerate() {
-        let (slot, event) = &admitted[index];
+        let event = &passed[index];
         match verdict {
             Verdict::Fresh => fresh.push((partition(app, event, partitions), index)),
             Verdict::Remembered { same } => {
-                fates.set(*slot, Fate::Duplicate);
+                fates.set(event.slot, Fate::Duplicate);
                 fates.reused += u64::from(!same);
             }
             // Decided once the first one is.
@@ -93,35 +98,37 @@ pub(crate) fn send(
                 // Encoded now, while the body is here: its turn may yet come.
                 encode::event(&recorded(event), &mut buffer);
                 let encoded = buffer.split().freeze();
-                let (key, fingerprint) = (event.key, event.fingerprint);
+                let Admitted { key, fingerprint, .. } = event.admitted;
                 let partition = partition(app, event, partitions);
-                let event = Waiting { slot: *slot, key, fingerprint, partition, encoded };
+                let event = Waiting { slot: event.slot, key, fingerprint, partition, encoded };
                 waiting.push((waiter.clone(), event));
             }
         }
     }
     let max = shared.config.record_bytes_max;
     let records = pack(fresh, &head, max, &mut buffer, |index, out| {
-        encode::event(&recorded(&admitted[index].1), out);
+        encode::event(&recorded(&passed[index]), out);
     });
     let sent = records.into_iter().map(|packed| Sent::hand_over(shared, packed)).collect();
-    let slots = admitted.iter().map(|(slot, _)| *slot).collect();
+    let slots = passed.iter().map(|it| it.slot).collect();
     Ok(Prepared { fates, round: Round { reservations, slots, sent, waiting }, head })
 }
 
 /// One device stays in one partition, and so does a retry.
-fn partition(app: AppHash, admitted: &Admitted<'_>, partitions: u32) -> u32 {
-    let device_id = &admitted.event.device_id;
+fn partition(app: AppHash, passed: &Slotted<'_, '_>, partitions: u32) -> u32 {
+    let device_id = &passed.event.device_id;
     if device_id.is_empty() {
-        admitted.key.partition(partitions)
+        passed.admitted.key.partition(partitions)
     } else {
         app.partition(device_id, partitions)
     }
 }
 
-pub(crate) fn recorded<'r, 'b>(admitted: &'r Admitted<'b>) -> Recorded<'r, 'b> {
+pub(crate) fn recorded<'r, 'b>(
+    Slotted { event, admitted, .. }: &'r Slotted<'_, 'b>,
+) -> Recorded<'r, 'b> {
     Recorded {
-        event: &admitted.event,
+        event,
         key: admitted.key.to_bytes(),
         time_corrected_ms: admitted.timing.corrected_ms,
         day: admitted.timing.day.0,

@@ -3,23 +3,24 @@
 
 use bytes::{Bytes, BytesMut};
 use sluice_admit::Admitted;
-use sluice_event::{Dialect, Envelope, Grant};
+use sluice_event::{Dialect, Envelope, Event, Grant};
 
 use crate::encode;
-use crate::prepare::{head_of, recorded};
+use crate::prepare::{Slotted, head_of, recorded};
 
 /// Appends one record with all of `admitted` to `out`.
 pub fn encode(
     grant: &Grant,
     dialect: Dialect,
     envelope: &Envelope<'_>,
-    admitted: &[Admitted<'_>],
+    admitted: &[(Event<'_>, Admitted)],
     received_at_ms: i64,
     out: &mut BytesMut,
 ) {
     encode::head(&head_of(grant, dialect, envelope, received_at_ms), out);
-    for event in admitted {
-        encode::event(&recorded(event), out);
+    for (slot, (event, admitted)) in admitted.iter().enumerate() {
+        let admitted = *admitted;
+        encode::event(&recorded(&Slotted { slot, event, admitted }), out);
     }
 }
 
