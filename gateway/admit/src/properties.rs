@@ -47,7 +47,7 @@ fn scan(text: &[u8]) -> Result<Vec<Cut>, Fault> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    if let Err(error) = std::str::from_utf8(text) {
+    if let Err(error) = simdutf8::compat::from_utf8(text) {
         return Err(Fault::Malformed("invalid UTF-8", error.valid_up_to()));
     }
     let mut scanner = Scanner::new(text);

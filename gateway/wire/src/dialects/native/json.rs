@@ -35,7 +35,7 @@ struct Draft<'b> {
 
 /// Checks that a body is UTF-8.
 pub(crate) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(body).map_err(|wrong| {
+    simdutf8::compat::from_utf8(body).map_err(|wrong| {
         let at = wrong.valid_up_to();
         Refusal::new(Reason::BodyInvalid, format!("not UTF-8 at byte {at}"))
     })
