@@ -5,6 +5,7 @@ mod cors;
 mod fallback;
 mod hand_over;
 mod health;
+mod ids;
 mod sdk_config;
 mod stack;
 mod stream;
@@ -32,6 +33,7 @@ use crate::dialects::{self, Action, Answer, Dialect, Route};
 use crate::head::Head;
 use crate::metrics::Metrics;
 use crate::reply::{self, Body};
+use ids::Ids;
 use unverified::Unverified;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,6 +46,8 @@ pub(crate) struct Edge<C> {
     pub metrics: Metrics,
     /// gRPC health and reflection.
     pub grpc: tonic::service::Routes,
+    /// Ids of requests that bring none.
+    ids: Ids,
     /// Batches handed over, which outlive their connections.
     pub handed: TaskTracker,
     /// Room for bodies that are not yet known to be anybody's.
@@ -82,6 +86,7 @@ impl<C: Collector> Edge<C> {
             config,
             fallback,
             metrics: Metrics::new(registry),
+            ids: Ids::new(),
             handed: TaskTracker::new(),
             draining,
         }
@@ -93,7 +98,7 @@ impl<C: Collector> Edge<C> {
         request: Request<Incoming>,
         peer: Option<IpAddr>,
     ) -> Result<Response<Body>, HungUp> {
-        let id = request_id(&request);
+        let id = self.request_id(&request);
         let span = tracing::info_span!(
             "request",
             id = id.to_str().unwrap_or_default(),
@@ -208,16 +213,14 @@ impl<C: Collector> Edge<C> {
         };
         self.fallback.call(parts, body, peer, id.to_str().unwrap_or_default()).await
     }
-}
 
-/// The request's id: the client's where it is sane, else a new one (GW-REPLY-10).
-fn request_id(request: &Request<Incoming>) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-        (1..=64).contains(&value.len()) && value.as_bytes().iter().all(plain)
-    };
-    request.headers().get(&REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
-        let new = uuid::Uuid::now_v7().simple().to_string();
-        HeaderValue::try_from(new).unwrap_or(HeaderValue::from_static("-"))
-    })
+    /// The request's id: the client's where it is sane, else a new one (GW-REPLY-10).
+    fn request_id(&self, request: &Request<Incoming>) -> HeaderValue {
+        let sane = |value: &&HeaderValue| {
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+            (1..=64).contains(&value.len()) && value.as_bytes().iter().all(plain)
+        };
+        let sent = request.headers().get(&REQUEST_ID).filter(sane).cloned();
+        sent.unwrap_or_else(|| self.ids.next())
+    }
 }
