@@ -119,14 +119,18 @@ impl fmt::Display for Target {
 // === impl Plan ===
 
 impl Plan {
-    /// As fast as answers come, `batches` clean batches of 50.
+    /// As fast as answers come, `batches` clean batches of 50: with enough of them under
+    /// way that the gateway is never without work, and not so many that they fall out of
+    /// its caches.
     pub fn saturating(kind: Kind, batches: u64) -> Self {
+        // A stream has many batches under way.
+        let connections = if kind == Kind::GrpcStream { 4 } else { 64 };
         Self {
             kind,
             rate: None,
             time: Duration::from_secs(600),
             batches_max: batches,
-            connections: 16,
+            connections,
             batch: 50,
             mix: Mix::CLEAN,
             seed: 7,
