@@ -14,6 +14,7 @@ use crate::children::{self, LogKind};
 use crate::drive::command::{readable, time};
 use crate::drive::forge::Mix;
 use crate::drive::kind::Kind;
+use crate::drive::shape::Shape;
 use crate::drive::tally::{Counts, Second};
 use crate::drive::{Outcome, Plan, Target};
 use crate::gateway::Gateway;
@@ -180,6 +181,7 @@ impl Soak {
             batch: 50,
             mix: Mix::REAL,
             seed: self.seed + number,
+            shape: Shape::USUAL,
             ledger: Some(self.ledgers.join(format!("part-{number:03}"))),
         }
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::forge::Mix;
 use super::kind::Kind;
 use super::plot;
+use super::shape::Shape;
 use super::tally::{Counts, Second};
 use super::{Outcome, Plan, Target};
 
@@ -113,6 +114,7 @@ impl DriveArgs {
             batch: self.batch.into(),
             mix: if self.clean { Mix::CLEAN } else { Mix::REAL },
             seed: self.seed,
+            shape: Shape::USUAL,
             ledger: self.ledger,
         };
         let target = Target {

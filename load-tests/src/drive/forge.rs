@@ -15,11 +15,15 @@ use serde::Serialize;
 
 use super::body::{BAD, DIGITS, FLUSH_TIME, Form, TRACK_ID};
 use super::kind::Kind;
+use super::shape::Shape;
 use crate::crowd::now_ms;
 use crate::population::{Population, Random, Sent};
 
 /// Batches that are written out.
 const STENCILS: usize = 256;
+/// Bytes of all of them, about: of large ones there are fewer, but some.
+const STENCILS_BYTES: usize = 16 << 20;
+const STENCILS_MIN: usize = 16;
 /// A resend is of one of so many batches before it.
 const RESEND_WITHIN: u64 = 32;
 /// Bodies that may still be made of a stencil that was just replaced.
@@ -49,6 +53,8 @@ pub struct Forge {
     form: Form,
     batch: usize,
     mix: Mix,
+    shape: Shape,
+    seed: u64,
     source: Mutex<Source>,
     stencils: RwLock<Vec<Arc<Stencil>>>,
     /// Arrivals whose bodies were made.
@@ -81,6 +87,8 @@ struct Stencil {
     /// Where the clock at sending stands, where a resend says another one.
     clocks: Vec<usize>,
     clock_ms: u64,
+    /// Where the number of a device stands, and of which event of the batch.
+    devices: Vec<(usize, u64)>,
     bad: Arc<[u32]>,
     /// The first batch that was surely made of this one.
     from: u64,
@@ -108,13 +116,20 @@ impl Mix {
 impl Forge {
     /// Bodies of `batch` events each.
     pub fn new(form: Form, batch: usize, mix: Mix, seed: u64) -> Self {
+        Self::shaped(form, batch, mix, seed, Shape::USUAL)
+    }
+
+    /// The same with events of another shape.
+    pub fn shaped(form: Form, batch: usize, mix: Mix, seed: u64, shape: Shape) -> Self {
         let population = Population::new(seed, &form.prefix, 100_000, 200);
         let mut source = Source { population, random: Random::new(!seed), replaced: 0 };
-        let stencils = (0..STENCILS)
-            .map(|_| Arc::new(Stencil::new(&form, source.batch(batch, mix), 0)))
-            .collect();
+        let mut stencil = || Arc::new(Stencil::new(&form, source.batch(batch, mix), 0, shape));
+        let mut stencils = vec![stencil()];
+        let bytes = stencils[0].bytes.len().max(1);
+        let most = (STENCILS_BYTES / bytes).clamp(STENCILS_MIN, STENCILS);
+        stencils.resize_with(most, stencil);
         let (source, stencils) = (Mutex::new(source), RwLock::new(stencils));
-        Self { form, batch, mix, source, stencils, made: 0.into() }
+        Self { form, batch, mix, shape, seed, source, stencils, made: 0.into() }
     }
 
     /// The body of an arrival.
@@ -137,6 +152,10 @@ impl Forge {
         for &at in stencil.clocks.iter().filter(|_| batch != arrival) {
             put_digits(&mut bytes[at..at + CLOCK_DIGITS], stencil.clock_ms + RESEND_AFTER_MS);
         }
+        for &(at, index) in &stencil.devices {
+            let device = self.shape.device(batch * self.batch as u64 + index, self.seed);
+            put_digits(&mut bytes[at..at + DIGITS], device);
+        }
         Made { batch, body: self.form.pack(bytes), bad: Arc::clone(&stencil.bad) }
     }
 
@@ -155,16 +174,19 @@ impl Forge {
     /// as many calls as there are.
     pub fn renew_one(&self) {
         let mut source = self.source.lock();
-        let at = source.replaced % STENCILS;
+        let at = source.replaced;
         source.replaced += 1;
         let events = source.batch(self.batch, self.mix);
         let from = self.made.load(Ordering::Relaxed) + REPLACE_MARGIN;
-        let stencil = Stencil::new(&self.form, events, from);
-        self.stencils.write()[at] = Arc::new(stencil);
+        let stencil = Stencil::new(&self.form, events, from, self.shape);
+        let mut stencils = self.stencils.write();
+        let many = stencils.len();
+        stencils[at % many] = Arc::new(stencil);
     }
 
     fn stencil(&self, batch: u64) -> Arc<Stencil> {
-        Arc::clone(&self.stencils.read()[batch as usize % STENCILS])
+        let stencils = self.stencils.read();
+        Arc::clone(&stencils[batch as usize % stencils.len()])
     }
 }
 
@@ -198,8 +220,18 @@ impl Source {
 // === impl Stencil ===
 
 impl Stencil {
-    fn new(form: &Form, (events, clock_ms): (Vec<Sent>, i64), from: u64) -> Self {
+    fn new(
+        form: &Form,
+        (mut events, clock_ms): (Vec<Sent>, i64),
+        from: u64,
+        shape: Shape,
+    ) -> Self {
+        shape.name_devices(&mut events);
         let bytes = form.write(&events, clock_ms);
+        let bytes = match form.kind {
+            Kind::Json | Kind::JsonGzip => shape.resize(bytes),
+            _ => bytes,
+        };
         let bad = (0..).zip(&events).filter(|(_, event)| event.name == BAD);
         let bad = bad.map(|(index, _)| index).collect();
         let (mut ids, mut batch_ids, mut clocks) = (Vec::new(), Vec::new(), Vec::new());
@@ -216,7 +248,8 @@ impl Stencil {
             if what == Mark::Batch { batch_ids.push(digits) } else { ids.push((digits, number)) }
         }
         let clock_ms = u64::try_from(clock_ms).unwrap_or_default();
-        Self { bytes, ids, batch_ids, clocks, clock_ms, bad, from }
+        let devices = shape.devices(&bytes);
+        Self { bytes, ids, batch_ids, clocks, clock_ms, devices, bad, from }
     }
 }
 

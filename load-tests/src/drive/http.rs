@@ -41,13 +41,13 @@ impl HttpLine {
             Kind::DataRangers => format!("{}?sdk_version=2.15.1&sdk_name=sdk-mp", kind.path()),
             _ => kind.path().to_owned(),
         };
-        let authorization = match kind {
-            // Who they are stands in the query, or in the body.
-            Kind::Sensors | Kind::DataRangers => None,
-            Kind::Segment => Some(format!("Basic {}", STANDARD.encode(format!("{}:", target.key)))),
-            _ => Some(format!("Bearer {}", target.key)),
-        };
+        let authorization = authorization(kind, &target.key);
         Self { target, kind, uri, authorization, open: None }
+    }
+
+    /// From now on posts come with this write key.
+    pub fn speak_for(&mut self, key: &str) {
+        self.authorization = authorization(self.kind, key);
     }
 
     /// Posts a body.
@@ -97,6 +97,15 @@ impl HttpLine {
             None => connect(&self.target.authority).await?,
         };
         Ok(self.open.insert(open))
+    }
+}
+
+fn authorization(kind: Kind, key: &str) -> Option<String> {
+    match kind {
+        // Who they are stands in the query, or in the body.
+        Kind::Sensors | Kind::DataRangers => None,
+        Kind::Segment => Some(format!("Basic {}", STANDARD.encode(format!("{key}:")))),
+        _ => Some(format!("Bearer {key}")),
     }
 }
 

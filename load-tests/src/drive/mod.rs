@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod plot;
 mod run;
 pub mod schedule;
+pub mod shape;
 pub mod tally;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use kind::Kind;
 use ledger::{Ledger, Naming};
 use run::Shared;
 use schedule::Schedule;
+use shape::Shape;
 use tally::{Counts, Latency, Second, Tally};
 
 /// Between two looks at a run.
@@ -68,6 +70,8 @@ pub struct Plan {
     pub mix: Mix,
     /// The same seed gives the same users, pages and faults.
     pub seed: u64,
+    /// How large they are, whose, and of how many apps.
+    pub shape: Shape,
     /// Where intents and answers are written down.
     pub ledger: Option<PathBuf>,
 }
@@ -134,6 +138,7 @@ impl Plan {
             batch: 50,
             mix: Mix::CLEAN,
             seed: 7,
+            shape: Shape::USUAL,
             ledger: None,
         }
     }
@@ -164,7 +169,8 @@ impl Plan {
         let (ledger, writer) = begun.unzip();
         let shared = Arc::new(Shared {
             target: target.clone(),
-            forge: Forge::new(form, self.batch, self.mix, self.seed),
+            forge: Forge::shaped(form, self.batch, self.mix, self.seed, self.shape),
+            shape: self.shape,
             prefix: prefix.clone(),
             schedule: Schedule::begin(self.interval(), self.time, self.batches_max),
             tally: Tally::new(self.batch),

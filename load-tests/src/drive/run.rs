@@ -18,6 +18,7 @@ use super::http::{ANSWER_MAX, HttpLine};
 use super::kind::Kind;
 use super::ledger::Ledger;
 use super::schedule::Schedule;
+use super::shape::Shape;
 use super::tally::Tally;
 use super::{Plan, Target};
 
@@ -32,6 +33,7 @@ pub struct Shared {
     pub target: Target,
     pub prefix: String,
     pub forge: Forge,
+    pub shape: Shape,
     pub schedule: Schedule,
     pub tally: Tally,
     pub ledger: Option<Ledger>,
@@ -59,6 +61,9 @@ async fn posts(shared: Arc<Shared>, kind: Kind) {
     while let Some((arrival, due)) = shared.schedule.take().await {
         let made = shared.forge.make(arrival);
         shared.sent(made.batch);
+        if let Some(key) = shared.shape.key(&shared.target.key, made.batch) {
+            line.speak_for(&key);
+        }
         let answer = line.post(&made).await;
         shared.answered(made.batch, due, answer).await;
     }
