@@ -86,13 +86,26 @@ pub fn pin_apart() -> Result<Option<usize>, String> {
 /// # Errors
 /// Where there is no such core.
 pub fn pin_where(core: Option<usize>) -> Result<(), String> {
-    let Some(core) = core else { return Ok(()) };
-    if core >= CpuSet::MAX_CPU {
-        return Err(format!("core {core}: allowed is 0 to {}", CpuSet::MAX_CPU - 1));
+    pin_to(core.as_slice())
+}
+
+/// Keeps this thread, and those that it starts from now on, to some cores; where
+/// none is given, it stays as it is.
+///
+/// # Errors
+/// Where there is no such core.
+pub fn pin_to(cores: &[usize]) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        if *core >= CpuSet::MAX_CPU {
+            return Err(format!("core {core}: allowed is 0 to {}", CpuSet::MAX_CPU - 1));
+        }
+        set.set(*core);
     }
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).map_err(|error| format!("core {core}: {error}"))
+    if cores.is_empty() {
+        return Ok(());
+    }
+    sched_setaffinity(None, &set).map_err(|error| format!("cores {cores:?}: {error}"))
 }
 
 /// Least, median and greatest CPU time of rounds, nanoseconds for one of `of`.

@@ -9,11 +9,43 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::measure::pin_to;
+
+/// One engine.
+pub struct Engine {
+    /// Where it listens, as the set says it.
+    pub address: String,
+    /// Stopped when dropped, where it was started here.
+    _services: Services,
+}
+
 /// A set of engines.
 pub struct Services {
     dir: PathBuf,
     /// Held for its end: the set's data lies in it.
     own: Option<tempfile::TempDir>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Starts one of `kafka` and `elasticsearch`, or uses that of the set that the
+    /// environment names. Where cores are given it may run on all of them, whatever
+    /// this thread keeps to.
+    ///
+    /// # Errors
+    /// What the launcher said.
+    pub fn up(name: &str, cores: &[usize]) -> Result<Self, String> {
+        // What a thread starts keeps to the cores of that thread.
+        let services = std::thread::scope(|scope| {
+            let up = || pin_to(cores).and_then(|()| Services::up(name, &[]));
+            scope.spawn(up).join().map_err(|_| format!("{name}: starting it panicked"))?
+        })?;
+        let endpoints = services.endpoints();
+        let address = endpoints[name].as_str().map(str::to_owned);
+        let address = address.ok_or_else(|| format!("no {name} in {endpoints}"))?;
+        Ok(Self { address, _services: services })
+    }
 }
 
 // === impl Services ===

@@ -8,7 +8,6 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
 use serde_json::Value;
-use sluice_embedded::documents::EmbeddedDocuments;
 use sluice_proto::v1::{Device, Envelope, RecordEvent};
 use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, first_in};
 use sluice_seams::key::AppHash;
@@ -21,12 +20,14 @@ use crate::traffic;
 
 const WRITE_EVENTS: usize = 5_000;
 const DAY_MS: i64 = 86_400_000;
+/// How far the time zone of the questions is ahead of UTC.
+pub const ZONE_MS: i64 = 8 * 3_600_000;
 /// Days that are filled.
 pub const DAYS: i32 = 30;
 /// The first and the last of them.
 pub const RANGE: [&str; 2] = ["2026-11-01", "2026-11-30"];
-/// 2026-11-01T00:00Z.
-const FIRST_MS: i64 = 1_793_491_200_000;
+/// When they begin: 2026-11-01T00:00Z, milliseconds.
+pub const FIRST_MS: i64 = 1_793_491_200_000;
 
 fn document(sent: &Sent, envelope: &Arc<Envelope>, number: usize) -> EventDocument {
     let key = AppHash::of("demo").key(&sent.id);
@@ -49,43 +50,106 @@ fn document(sent: &Sent, envelope: &Arc<Envelope>, number: usize) -> EventDocume
     }
 }
 
+/// Events of past days, made a day's piece at a time.
+pub struct Past {
+    population: Population,
+    envelope: Arc<Envelope>,
+    made: usize,
+}
+
+// === impl Past ===
+
+impl Past {
+    /// None yet; every piece that it makes is new.
+    pub fn new() -> Self {
+        let device = Device { model: "iPhone 15".into(), os: "iOS".into(), ..Device::default() };
+        let envelope = Arc::new(Envelope {
+            app_id: "demo".to_owned(),
+            platform: "wx".to_owned(),
+            app_version: "1.2.3".to_owned(),
+            device: Some(device),
+            ..Envelope::default()
+        });
+        let population = Population::new(7, "0193a5b2-7c4d-7e8f-9a0b", 50_000, 200);
+        Self { population, envelope, made: 0 }
+    }
+
+    /// `count` events spread over a day; day 0 is the first.
+    pub fn day(&mut self, day: i32, count: usize) -> Vec<DocumentWrite> {
+        let from = FIRST_MS + i64::from(day) * DAY_MS + 60_000;
+        let event = |at: usize| {
+            let spread = (at as i64 * (DAY_MS - 120_000)) / count as i64;
+            let sent = self.population.event(from + spread);
+            DocumentWrite::Event(document(&sent, &self.envelope, self.made + at))
+        };
+        let events = (0..count).map(event).collect();
+        self.made += count;
+        events
+    }
+
+    /// Files `count` more events under a day.
+    ///
+    /// # Errors
+    /// What the store said, or that it refused an event.
+    pub async fn file(
+        &mut self,
+        store: &dyn DocumentStore,
+        day: i32,
+        count: usize,
+    ) -> Result<(), String> {
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(WRITE_EVENTS);
+            write(store, self.day(day, some)).await?;
+            left -= some;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes events that are new and valid.
+///
+/// # Errors
+/// What the store said, or that it refused one.
+pub async fn write(store: &dyn DocumentStore, writes: Vec<DocumentWrite>) -> Result<(), String> {
+    let report = store.write(writes).await.map_err(|error| error.to_string())?;
+    match report.existing > 0 || !report.refused.is_empty() {
+        true => Err(format!("events that are new and valid were not taken: {report:?}")),
+        false => Ok(()),
+    }
+}
+
 /// Files `events` events evenly under the days.
 ///
 /// # Errors
 /// What the store said, or that it refused an event.
-pub async fn fill(store: &EmbeddedDocuments, events: usize) -> Result<(), String> {
-    let device = Device { model: "iPhone 15".into(), os: "iOS".into(), ..Device::default() };
-    let envelope = Arc::new(Envelope {
-        app_id: "demo".to_owned(),
-        platform: "wx".to_owned(),
-        app_version: "1.2.3".to_owned(),
-        device: Some(device),
-        ..Envelope::default()
-    });
-    let mut population = Population::new(7, "0193a5b2-7c4d-7e8f-9a0b", 50_000, 200);
-    let mut written = 0;
-    for day in 0..DAYS {
-        let until = events * (day as usize + 1) / DAYS as usize;
-        while written < until {
-            let count = WRITE_EVENTS.min(until - written);
-            let writes = (0..count).map(|at| {
-                let time = FIRST_MS + i64::from(day) * DAY_MS + 60_000;
-                let spread = (at as i64 * (DAY_MS - 120_000)) / count as i64;
-                let sent = population.event(time + spread);
-                DocumentWrite::Event(document(&sent, &envelope, written + at))
-            });
-            let report = store.write(writes.collect()).await.map_err(|error| error.to_string())?;
-            if report.existing > 0 || !report.refused.is_empty() {
-                return Err(format!("events that are new and valid were not taken: {report:?}"));
-            }
-            written += count;
-        }
+pub async fn fill(store: &dyn DocumentStore, events: usize) -> Result<(), String> {
+    let (mut past, days) = (Past::new(), DAYS as usize);
+    for day in 0..days {
+        let count = events * (day + 1) / days - events * day / days;
+        past.file(store, day as i32, count).await?;
     }
     Ok(())
 }
 
-/// The query API over the store.
-pub fn api(store: EmbeddedDocuments) -> Router {
+/// The query API over the store, at the end of its days.
+pub fn api(store: impl DocumentStore + 'static) -> Router {
+    api_at(store, FIRST_MS + i64::from(DAYS) * DAY_MS)
+}
+
+/// The same in the last moment of a day, in the time zone of the questions: `last`
+/// of a question ends with that day.
+pub fn api_on(store: impl DocumentStore + 'static, days: i32) -> Router {
+    api_at(store, FIRST_MS + i64::from(days) * DAY_MS - ZONE_MS - 1)
+}
+
+fn api_at(store: impl DocumentStore + 'static, now_ms: i64) -> Router {
     let deps = QueryDeps {
         documents: Arc::new(store),
         rows: Arc::new(NullStore),
@@ -95,7 +159,7 @@ pub fn api(store: EmbeddedDocuments) -> Router {
         live: tokio::sync::broadcast::channel(1).0,
         complete_until_ms: Arc::new(|| i64::MAX),
         recent: Arc::new(|_| None),
-        clock: Arc::new(ManualClock::at(FIRST_MS + i64::from(DAYS) * DAY_MS)),
+        clock: Arc::new(ManualClock::at(now_ms)),
         config: QueryConfig::default(),
         registry: Registry::new(),
     };

@@ -220,12 +220,7 @@ impl Source {
 // === impl Stencil ===
 
 impl Stencil {
-    fn new(
-        form: &Form,
-        (mut events, clock_ms): (Vec<Sent>, i64),
-        from: u64,
-        shape: Shape,
-    ) -> Self {
+    fn new(form: &Form, (mut events, clock_ms): (Vec<Sent>, i64), from: u64, shape: Shape) -> Self {
         shape.name_devices(&mut events);
         let bytes = form.write(&events, clock_ms);
         let bytes = match form.kind {

@@ -2,35 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use crate::children::{self, LogKind};
 use crate::crowd::now_ms;
 use crate::drive::Target;
 use crate::gateway::Gateway;
 use crate::limits::bodies::Bodies;
-use crate::services::Services;
+use crate::measure::cores;
+use crate::services::Engine;
 
 /// Rounds of a figure.
 const ROUNDS: usize = 5;
+/// Why there is no engine, where none is wanted.
+const LEFT_OUT: &str = "left out by --embedded";
 
 /// What the sections share.
 pub struct Context {
     /// Small rounds.
     pub quick: bool,
+    /// Without other engines.
+    embedded: bool,
     /// The core of gateways and sinks.
     pub other: Option<usize>,
     /// The bodies of the steps.
     pub bodies: Bodies,
     /// The brokers, or why there are none.
-    kafka: Result<Brokers, String>,
+    kafka: Result<Engine, String>,
     dir: tempfile::TempDir,
-}
-
-struct Brokers {
-    address: String,
-    /// Stopped when dropped, where they were started here.
-    _services: Services,
 }
 
 /// A gateway that appends to Kafka.
@@ -53,10 +50,17 @@ impl Context {
     pub fn new(quick: bool, other: Option<usize>, kafka: bool) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let kafka = match kafka {
-            true => tokio::task::block_in_place(brokers),
-            false => Err("left out by --embedded".to_owned()),
+            true => tokio::task::block_in_place(|| Engine::up("kafka", &[])),
+            false => Err(LEFT_OUT.to_owned()),
         };
-        Ok(Self { quick, other, bodies: Bodies::make(), kafka, dir })
+        Ok(Self { quick, embedded: false, other, bodies: Bodies::make(), kafka, dir })
+    }
+
+    /// Whether it goes without other engines.
+    #[must_use]
+    pub fn embedded(mut self, embedded: bool) -> Self {
+        self.embedded = embedded;
+        self
     }
 
     /// Rounds of a figure.
@@ -92,7 +96,21 @@ impl Context {
     /// # Errors
     /// Why there are none.
     pub fn brokers(&self) -> Result<&str, String> {
-        self.kafka.as_ref().map(|brokers| &*brokers.address).map_err(Clone::clone)
+        self.kafka.as_ref().map(|engine| &*engine.address).map_err(Clone::clone)
+    }
+
+    /// Elasticsearch, for as long as it is held: it takes memory and CPU time from
+    /// those that do not need it. It may run on any core, since what is measured is
+    /// a search on the wall.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn elasticsearch(&self) -> Result<Engine, String> {
+        if self.embedded {
+            return Err(LEFT_OUT.to_owned());
+        }
+        let all: Vec<usize> = cores().into_iter().chain(self.other).collect();
+        tokio::task::block_in_place(|| Engine::up("elasticsearch", &all))
     }
 
     /// A collector on the other core that appends to a topic of its own, lz4.
@@ -114,13 +132,6 @@ impl Context {
         let gateway = tokio::task::block_in_place(start)?;
         Ok(KafkaGateway { gateway, brokers, topic })
     }
-}
-
-fn brokers() -> Result<Brokers, String> {
-    let services = Services::up("kafka", &[])?;
-    let address = services.endpoints()["kafka"].as_str().map(str::to_owned);
-    let address = address.ok_or_else(|| json!({ "no kafka": services.endpoints() }).to_string())?;
-    Ok(Brokers { address, _services: services })
 }
 
 /// The main listener of a gateway.

@@ -147,7 +147,7 @@ pub fn table(figures: &[Figure]) -> String {
 }
 
 /// Four digits or all before the point.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         f64::MAX => "∞".to_owned(),
         size if size >= 1_000.0 => format!("{value:.0}"),

@@ -1,7 +1,9 @@
 //! `load-tests report`: every figure beside its limit, measured in one run.
 
+mod by_hand;
 pub(crate) mod context;
 mod door;
+mod elasticsearch;
 mod fan_out;
 pub mod figure;
 mod hot_path;
@@ -31,10 +33,10 @@ pub struct ReportArgs {
     #[arg(long)]
     quick: bool,
     /// Only sections whose name holds this: door, kafka, latency, log, remembered, hot-path,
-    /// overload, fan-out, question
+    /// overload, fan-out, question, elasticsearch
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
-    /// Without Kafka: that its figures are missing is no failure
+    /// Without Kafka and Elasticsearch: that their figures are missing is no failure
     #[arg(long)]
     embedded: bool,
 }
@@ -51,12 +53,13 @@ enum Section {
     Overload,
     FanOut,
     Question,
+    Elasticsearch,
 }
 
 // === impl Section ===
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Door,
         Self::Kafka,
         Self::Latency,
@@ -66,6 +69,7 @@ impl Section {
         Self::Overload,
         Self::FanOut,
         Self::Question,
+        Self::Elasticsearch,
     ];
 
     fn name(self) -> &'static str {
@@ -79,11 +83,16 @@ impl Section {
             Self::Overload => "overload",
             Self::FanOut => "fan-out",
             Self::Question => "question",
+            Self::Elasticsearch => "elasticsearch",
         }
     }
 
     fn needs_kafka(self) -> bool {
         matches!(self, Self::Kafka | Self::Latency)
+    }
+
+    fn needs_engines(self) -> bool {
+        self.needs_kafka() || self == Self::Elasticsearch
     }
 
     async fn measure(self, context: &Context) -> Result<Vec<Figure>, String> {
@@ -97,6 +106,7 @@ impl Section {
             Self::Overload => overload::measure(context).await,
             Self::FanOut => fan_out::measure(context).await,
             Self::Question => question::measure(context).await,
+            Self::Elasticsearch => elasticsearch::measure(context).await,
         }
     }
 }
@@ -116,13 +126,13 @@ impl ReportArgs {
             return Err(format!("--only {}: there are {names}", self.only));
         }
         let kafka = !self.embedded && sections.iter().any(|section| section.needs_kafka());
-        let context = Context::new(self.quick, other, kafka)?;
+        let context = Context::new(self.quick, other, kafka)?.embedded(self.embedded);
         let (mut figures, mut missing) = (Vec::new(), 0);
         for section in sections {
             let begun = Instant::now();
             eprintln!("{}: measuring", section.name());
             let measured = section.measure(&context).await;
-            let excused = self.embedded && section.needs_kafka();
+            let excused = self.embedded && section.needs_engines();
             let measured =
                 measured.unwrap_or_else(|why| vec![Figure::not_run(section.name(), &why)]);
             if !excused {

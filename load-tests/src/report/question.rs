@@ -1,6 +1,6 @@
 //! A console's question over stored events: thirty days by page, filtered.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
 use sluice_seams::DocumentStore;
 
@@ -15,6 +15,15 @@ const TIMES_QUICK: usize = 5;
 /// What 95 of 100 answers may take.
 const LIMIT_MS: f64 = 300.0;
 
+/// By day and page, filtered: what a console asks for its table of pages.
+pub fn question() -> Value {
+    json!({
+        "metrics": ["visit_pv", "visit_uv"], "dimensions": ["time:day", "page.path"],
+        "date_range": RANGE, "limit": 10_000,
+        "filters": [["is", "properties.list", ["recommend"]]],
+    })
+}
+
 /// Measures it.
 ///
 /// # Errors
@@ -25,11 +34,7 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
     let events = context.size(EVENTS, EVENTS_QUICK);
     fill(&store, events).await?;
     let router = api(store.clone());
-    let question = json!({
-        "metrics": ["visit_pv", "visit_uv"], "dimensions": ["time:day", "page.path"],
-        "date_range": RANGE, "limit": 10_000,
-        "filters": [["is", "properties.list", ["recommend"]]],
-    });
+    let question = question();
     let mut took = Vec::new();
     for _ in 0..context.size(TIMES, TIMES_QUICK) {
         let (time, answer) = ask(&router, &question).await?;
