@@ -23,6 +23,7 @@ pub mod population;
 pub mod proxy;
 pub mod reader;
 pub mod report;
+pub mod scale;
 pub mod sender;
 pub mod services;
 pub mod soak;

@@ -10,6 +10,7 @@ use load_tests::limits::LimitsArgs;
 use load_tests::measure::{pin_apart, pin_where};
 use load_tests::peers::PeersArgs;
 use load_tests::report::ReportArgs;
+use load_tests::scale::{Cores, ScaleArgs};
 use load_tests::soak::SoakArgs;
 use tokio::runtime::Builder;
 
@@ -33,6 +34,8 @@ enum Command {
     Report(ReportArgs),
     /// Measure Bento and the OpenTelemetry Collector beside Sluice, in one run
     Peers(PeersArgs),
+    /// Measure along one axis at a time: cores, partitions, sizes, users, days …
+    Scale(ScaleArgs),
     /// Mixed load with restarts for a long time: nothing lost, memory flat
     Soak(SoakArgs),
     /// Run a gateway for a measurement: `sluice` with another log, on one core
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Limits(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Report(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Peers(args) => pin_apart().and_then(|other| block_on(args.run(other))),
+        Command::Scale(args) => Cores::split().and_then(|cores| block_on(args.run(cores))),
         Command::Soak(args) => pin_apart().and_then(|other| block_on(args.run(other))),
         Command::Gateway(args) => return args.run(),
         Command::Sink(args) => pin_where(args.core).and_then(|()| block_on(args.run())),

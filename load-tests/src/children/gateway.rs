@@ -9,11 +9,11 @@ use clap::{Args, Parser, ValueEnum};
 use sluice_server::cli::Cli;
 use sluice_server::run::Hooks;
 
-use crate::measure::pin_where;
+use crate::measure::pin_to;
 use crate::null::NullLog;
 
 /// Partitions of the log that keeps nothing: as many as the embedded one has.
-const PARTITIONS: u32 = 4;
+pub const PARTITIONS: u32 = 4;
 
 /// Which log a gateway stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,9 +30,12 @@ pub struct GatewayArgs {
     /// The event log
     #[arg(long, value_enum, default_value = "real")]
     log: LogKind,
-    /// Keep to this core
-    #[arg(long)]
-    core: Option<usize>,
+    /// Partitions of the log that keeps nothing
+    #[arg(long, default_value_t = PARTITIONS)]
+    partitions: u32,
+    /// Keep to these cores
+    #[arg(long, value_delimiter = ',')]
+    core: Vec<usize>,
     /// What `sluice` is told: a role and its flags
     #[arg(last = true)]
     arguments: Vec<OsString>,
@@ -55,13 +58,14 @@ impl LogKind {
 impl GatewayArgs {
     /// Runs until it is told to stop.
     pub fn run(self) -> ExitCode {
-        if let Err(error) = pin_where(self.core) {
+        if let Err(error) = pin_to(&self.core) {
             eprintln!("load-tests gateway: {error}");
             return ExitCode::FAILURE;
         }
         let mut hooks = Hooks::default();
         if self.log == LogKind::Null {
-            hooks.log = Arc::new(|_| Arc::new(NullLog(PARTITIONS)));
+            let partitions = self.partitions;
+            hooks.log = Arc::new(move |_| Arc::new(NullLog(partitions)));
         }
         let arguments = std::iter::once("sluice".into()).chain(self.arguments);
         Cli::parse_from(arguments).run_with(hooks)

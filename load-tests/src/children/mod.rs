@@ -13,7 +13,7 @@ use crate::drive::Target;
 use crate::gateway::{Gateway, Start};
 use crate::measure::process_cpu;
 
-pub use gateway::{GatewayArgs, LogKind};
+pub use gateway::{GatewayArgs, LogKind, PARTITIONS};
 pub use sink::SinkArgs;
 
 /// A running bare server. Killed when dropped.
@@ -42,10 +42,27 @@ pub fn gateway(
     data_dir: &Path,
     flags: &[(&str, String)],
 ) -> Result<Gateway, String> {
+    gateway_on(role, (log, PARTITIONS), core.as_slice(), data_dir, flags)
+}
+
+/// The same on some cores, with so many partitions where the log keeps nothing.
+///
+/// # Errors
+/// What it said, where it does not get ready.
+pub fn gateway_on(
+    role: &str,
+    (log, partitions): (LogKind, u32),
+    cores: &[usize],
+    data_dir: &Path,
+    flags: &[(&str, String)],
+) -> Result<Gateway, String> {
     let bin = binary()?;
-    let mut before = vec!["gateway".to_owned(), "--log".to_owned(), log.name().to_owned()];
-    if let Some(core) = core {
-        before.extend(["--core".to_owned(), core.to_string()]);
+    let partitions = partitions.to_string();
+    let words = ["gateway", "--log", log.name(), "--partitions", &partitions];
+    let mut before: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    if !cores.is_empty() {
+        let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
+        before.extend(["--core".to_owned(), cores.join(",")]);
     }
     before.push("--".to_owned());
     let mut start = Start::new(&bin, data_dir).before(before).role(role);
