@@ -32,7 +32,7 @@ const QUESTIONS: usize = 20;
 /// Those of a round that warms up, and of a small one; and of one that takes too long.
 const QUESTIONS_LEAST: usize = 3;
 /// Longest for a round.
-const ROUND_MAX: Duration = Duration::from_secs(25);
+const ROUND_MAX: Duration = Duration::from_secs(20);
 /// What the question may take of what the hand-written one takes.
 const TIMES_MAX: f64 = 1.2;
 

@@ -16,6 +16,11 @@ const QUESTIONS_QUICK: usize = 3;
 /// Longest for one round; it has a question at least.
 const ROUND_MAX: Duration = Duration::from_secs(20);
 
+/// How many questions a round has, for a note.
+pub fn rounds_of(context: &Context) -> String {
+    format!("{} questions a round", context.size(QUESTIONS, QUESTIONS_QUICK))
+}
+
 /// By day and page, filtered, over the last days.
 pub fn by_day_and_page(days: i32) -> Value {
     let last = format!("{days}d");

@@ -4,12 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Builder;
+
 use super::cores::Cores;
 use crate::children::{self, LogKind};
 use crate::crowd::now_ms;
 use crate::drive::Plan;
 use crate::drive::kind::Kind;
 use crate::gateway::Gateway;
+use crate::measure::pin_to;
 use crate::services::Engine;
 
 /// What the embedded log of a gateway may keep, bytes: rounds need not fill disks.
@@ -149,6 +152,25 @@ impl Context {
             Some(Ok(engine)) => Ok(Some(&engine.address)),
             Some(Err(why)) => Err(why.clone()),
         }
+    }
+
+    /// Runs what asks a store in this process, on threads that may use all cores;
+    /// blocks until it is done.
+    ///
+    /// # Errors
+    /// What it says, or that there are no threads.
+    pub fn on_all_cores<T: Send>(
+        &self,
+        work: impl Future<Output = Result<T, String>> + Send,
+    ) -> Result<T, String> {
+        let run = || {
+            // Threads keep to the cores of the one that starts them.
+            pin_to(&self.cores.all())?;
+            let runtime = Builder::new_multi_thread().enable_all().build();
+            runtime.map_err(|error| error.to_string())?.block_on(work)
+        };
+        let joined = || std::thread::scope(|scope| scope.spawn(run).join());
+        tokio::task::block_in_place(joined).map_err(|_| "it panicked".to_owned())?
     }
 
     /// A new folder.

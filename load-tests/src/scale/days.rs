@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
 use sluice_seams::DocumentStore;
 
-use super::asked::{by_day_and_page, measure as ask, one_number};
+use super::asked::{by_day_and_page, measure as ask, one_number, rounds_of};
 use super::context::{Context, tell};
 use super::table::Table;
 use crate::stored::{Past, api_on};
@@ -42,7 +42,10 @@ pub async fn measure(context: &Context) -> Result<Table, String> {
             tell("days", &format!("{day} of {most} days filled, {events} events each"));
         }
     }
-    let note = format!("embedded store of {most} days, {events} events each; 20 questions a round");
+    let note = format!(
+        "embedded store of {most} days on all cores, {events} events each; {}",
+        rounds_of(context)
+    );
     let mut table = Table::new("days", "days that a question is over", note);
     let router = api_on(store.clone(), most);
     for days in periods {

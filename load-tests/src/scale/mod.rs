@@ -98,8 +98,8 @@ impl Axis {
             Self::Apps => apps::measure(context).await,
             Self::Users => users::measure(context).await,
             Self::Remembered => remembered::measure(context).await,
-            Self::Days => days::measure(context).await,
-            Self::Stored => stored::measure(context).await,
+            Self::Days => context.on_all_cores(days::measure(context)),
+            Self::Stored => context.on_all_cores(stored::measure(context)),
         }
     }
 }

@@ -16,7 +16,7 @@ const BYTES_AN_ID: f64 = 24.0;
 /// Ids sent for each that is to be held: nearly every place is taken then.
 const FILL: f64 = 1.3;
 /// Longest for one gateway; what was remembered by then is what is measured.
-const FILL_MAX: Duration = Duration::from_secs(60);
+const FILL_MAX: Duration = Duration::from_secs(45);
 /// Ids that the gateway is given which others are held against: the least that
 /// it may be told to hold.
 const BYTES_LEAST: usize = 1 << 20;

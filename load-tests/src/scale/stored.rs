@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluice_embedded::documents::{DocumentsConfig, EmbeddedDocuments};
 use sluice_seams::DocumentStore;
 
-use super::asked::{by_day_and_page, measure as ask, one_number};
+use super::asked::{by_day_and_page, measure as ask, one_number, rounds_of};
 use super::context::{Bound, Context, tell};
 use super::table::Table;
 use crate::stored::{DAYS, Past, api_on};
@@ -16,14 +16,14 @@ const EVENTS_QUICK: [usize; 2] = [3_000, 9_000];
 /// Events of one day that are added at a time.
 const PIECE: usize = 5_000;
 /// Longest for filling; as many as there are then is the last value.
-const FILL_MAX: Duration = Duration::from_secs(420);
+const FILL_MAX: Duration = Duration::from_secs(360);
 
 /// Measures it.
 ///
 /// # Errors
 /// What the store said.
 pub async fn measure(context: &Context) -> Result<Table, String> {
-    let note = format!("embedded store, {DAYS} days alike; 20 questions a round");
+    let note = format!("embedded store on all cores, {DAYS} days alike; {}", rounds_of(context));
     let mut table = Table::new("stored", "stored events", note);
     let folder = context.folder("stored")?;
     let store = EmbeddedDocuments::open(DocumentsConfig::new(folder.as_ref()));

@@ -20,7 +20,7 @@ const STEP: u64 = 200_000;
 const ROUND_EVENTS: u64 = 50_000;
 const ROUND_EVENTS_QUICK: u64 = 1_000;
 /// Longest for making users known; those that are known then are the last value.
-const GROW_MAX: Duration = Duration::from_secs(420);
+const GROW_MAX: Duration = Duration::from_secs(360);
 /// Longest for one run of the generator.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
