@@ -14,8 +14,12 @@ use crate::report::context::target;
 
 const USERS: [u64; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const USERS_QUICK: [u64; 2] = [100, 1_000];
-/// New users between two waits for the stores.
-const STEP: u64 = 200_000;
+/// New users between two waits for the stores: those of about so many seconds,
+/// within bounds that are whole batches.
+const STEP_S: f64 = 5.0;
+const STEP_LEAST: u64 = 10_000;
+const STEP_MOST: u64 = 200_000;
+const BATCH: u64 = 50;
 /// Events of a round.
 const ROUND_EVENTS: u64 = 50_000;
 const ROUND_EVENTS_QUICK: u64 = 1_000;
@@ -80,15 +84,23 @@ pub async fn measure(context: &Context) -> Result<Table, String> {
     Ok(table)
 }
 
+/// How many users come next, where `new` took so long.
+fn next_step(new: u64, took: Duration) -> u64 {
+    let per_s = new as f64 / took.as_secs_f64().max(1e-3);
+    ((per_s * STEP_S) as u64).clamp(STEP_LEAST, STEP_MOST) / BATCH * BATCH
+}
+
 // === impl World ===
 
 impl World {
     /// One event each of as many new users as are missing, within the bound.
     async fn grow(&mut self, users: u64, bound: Bound) -> Result<(), String> {
+        let mut step = STEP_LEAST;
         while self.users < users && !bound.over() {
-            let step = (users - self.users).min(STEP);
-            self.send(step, Who::Fresh { from: self.users }).await?;
-            self.users += step;
+            let new = (users - self.users).min(step);
+            let (took, _) = self.send(new, Who::Fresh { from: self.users }).await?;
+            self.users += new;
+            step = next_step(new, took);
             tell("users", &format!("{} of {users} users in the stores", self.users));
         }
         Ok(())
@@ -98,6 +110,7 @@ impl World {
     /// CPU time of the gateway.
     async fn send(&mut self, events: u64, who: Who) -> Result<(Duration, Duration), String> {
         let mut plan = Plan::saturating(Kind::Json, 1);
+        plan.batch = BATCH as usize;
         self.runs += 1;
         (plan.time, plan.seed) = (RUN_MAX, self.runs);
         plan.shape = Shape { who, ..Shape::USUAL };
@@ -111,5 +124,20 @@ impl World {
         }
         settled(&self.client, &self.placed.gateway.admin).await?;
         Ok((begun.elapsed(), self.placed.gateway.cpu() - before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_whole_batches_and_neither_too_long_nor_too_short() {
+        assert_eq!(next_step(10_000, Duration::from_secs(1)), 50_000);
+        assert_eq!(next_step(10_000, Duration::from_secs(100)), STEP_LEAST);
+        assert_eq!(next_step(10_000, Duration::from_millis(1)), STEP_MOST);
+        assert_eq!(next_step(10_001, Duration::from_millis(999)) % BATCH, 0);
+        let values = USERS.iter().chain(&USERS_QUICK).chain(&[ROUND_EVENTS, ROUND_EVENTS_QUICK]);
+        assert!(values.into_iter().all(|events| events % BATCH == 0));
     }
 }
