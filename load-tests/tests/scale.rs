@@ -49,13 +49,18 @@ fn values(table: &Value) -> BTreeSet<String> {
 #[test]
 fn every_cheap_axis_shows_rows_of_two_values() {
     let dir = tempfile::tempdir().expect("temp dir");
-    for axis in ["partitions", "batch", "apps", "days"] {
-        let table = table(axis, dir.path());
-        assert!(values(&table).len() >= 2, "{table}");
-    }
-    // On a single core there is one value.
-    let cores = table("cores", dir.path());
-    assert!(!values(&cores).is_empty(), "{cores}");
+    // At the same time: they wait for disks and clocks, and figures say little here.
+    std::thread::scope(|scope| {
+        for axis in ["cores", "partitions", "batch", "apps", "days"] {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let table = table(axis, dir);
+                // On a single core there is one number of cores.
+                let least = if axis == "cores" { 1 } else { 2 };
+                assert!(values(&table).len() >= least, "{table}");
+            });
+        }
+    });
 }
 
 #[test]
