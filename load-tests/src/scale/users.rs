@@ -20,11 +20,14 @@ const STEP_S: f64 = 5.0;
 const STEP_LEAST: u64 = 10_000;
 const STEP_MOST: u64 = 200_000;
 const BATCH: u64 = 50;
+/// Bytes of the event that makes a user known: what stores keep of a user does not
+/// depend on it, how long it takes does.
+const BARE_BYTES: usize = 200;
 /// Events of a round.
 const ROUND_EVENTS: u64 = 50_000;
 const ROUND_EVENTS_QUICK: u64 = 1_000;
 /// Longest for making users known; those that are known then are the last value.
-const GROW_MAX: Duration = Duration::from_secs(360);
+const GROW_MAX: Duration = Duration::from_secs(450);
 /// Longest for one run of the generator.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
@@ -56,7 +59,7 @@ pub async fn measure(context: &Context) -> Result<Table, String> {
         let (mut per_s, mut per_cpu_s) = (Vec::new(), Vec::new());
         for round in 0..=context.rounds {
             let events = context.size(ROUND_EVENTS, ROUND_EVENTS_QUICK);
-            let (wall, cpu) = world.send(events, Who::Any { of: world.users }).await?;
+            let (wall, cpu) = world.send(events, Who::Any { of: world.users }, None).await?;
             // The first warms caches.
             if round == 0 {
                 continue;
@@ -98,7 +101,8 @@ impl World {
         let mut step = STEP_LEAST;
         while self.users < users && !bound.over() {
             let new = (users - self.users).min(step);
-            let (took, _) = self.send(new, Who::Fresh { from: self.users }).await?;
+            let (took, _) =
+                self.send(new, Who::Fresh { from: self.users }, Some(BARE_BYTES)).await?;
             self.users += new;
             step = next_step(new, took);
             tell("users", &format!("{} of {users} users in the stores", self.users));
@@ -108,12 +112,17 @@ impl World {
 
     /// Sends events and waits until all are in the stores; time on the wall, and
     /// CPU time of the gateway.
-    async fn send(&mut self, events: u64, who: Who) -> Result<(Duration, Duration), String> {
+    async fn send(
+        &mut self,
+        events: u64,
+        who: Who,
+        event_bytes: Option<usize>,
+    ) -> Result<(Duration, Duration), String> {
         let mut plan = Plan::saturating(Kind::Json, 1);
         plan.batch = BATCH as usize;
         self.runs += 1;
         (plan.time, plan.seed) = (RUN_MAX, self.runs);
-        plan.shape = Shape { who, ..Shape::USUAL };
+        plan.shape = Shape { who, event_bytes, ..Shape::USUAL };
         plan.batches_max = events.div_ceil(plan.batch as u64);
         let (begun, before) = (Instant::now(), self.placed.gateway.cpu());
         let outcome = plan.run(&self.target, |_, _| ()).await?;
