@@ -42,7 +42,8 @@ pub(crate) enum Value<'b> {
     Object(&'b str),
 }
 
-/// Where the walk is.
+/// Where the walk is. A copy looks ahead, or comes back.
+#[derive(Clone, Copy)]
 pub(crate) struct Cursor<'b> {
     text: &'b str,
     at: usize,

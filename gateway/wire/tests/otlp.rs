@@ -176,6 +176,21 @@ fn decoded(media: &str, bytes: &[u8]) -> Result<Value, Reason> {
 }
 
 #[test]
+fn a_key_that_stands_twice_around_records_is_refused() {
+    let twice = [
+        r#"{"resourceLogs":[],"resourceLogs":[]}"#,
+        r#"{"resourceLogs":[{"scopeLogs":[],"resource":{},"scopeLogs":[]}]}"#,
+        r#"{"resourceLogs":[{"resource":{},"resource":null}]}"#,
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[],"logRecords":[]}]}]}"#,
+        r#"{"resourceLogs":[{"scopeLogs":[{"scope":{},"scope":{}}]}]}"#,
+    ];
+    for body in twice {
+        let refused = decoded("application/json", body.as_bytes());
+        assert_eq!(refused.expect_err(body), Reason::BodyInvalid);
+    }
+}
+
+#[test]
 fn depth_is_bounded_in_both_encodings() {
     for (levels, fits) in [(2, true), (3, false), (5, false)] {
         let attributes = vec![Pair { key: "a".to_owned(), value: Some(nested(levels)) }];

@@ -2,9 +2,9 @@
 //!
 //! protobuf's JSON mapping with OTLP's own rules: keys in lowerCamelCase, ids in
 //! hex, enums as numbers, unknown keys passed over; 64-bit integers as strings
-//! or numbers, `null` as absent. A resource may come after its records, so each
-//! object's members are found first and read then. A wrong type inside a record
-//! makes that event bad, one around it refuses the request.
+//! or numbers, `null` as absent. Read in one walk: a resource or a scope that
+//! comes after its records makes those be passed over and read then. A wrong
+//! type inside a record makes that event bad, one around it refuses the request.
 
 use std::borrow::Cow;
 
@@ -40,34 +40,101 @@ type Read<T> = Result<T, Fault>;
 pub(super) fn decode<'b>(payload: &'b [u8], limits: &Limits) -> Result<Batch<'b>, Refusal> {
     let mut cursor = at(utf8(payload)?);
     let mut gather = Gather::new(limits);
-    let value = cursor.value()?;
-    cursor.end()?;
-    let [resource_logs] = members(value, "the body", ["resourceLogs"])?;
-    elements(resource_logs, "resourceLogs", |value| {
-        let keys = ["resource", "scopeLogs"];
-        let [resource, scope_logs] = members(value, "resourceLogs", keys)?;
-        let read = shared(resource, limits, "resource", |pairs: &mut Pairs<'b>, cursor, key| {
-            if key != "attributes" {
-                return Ok(cursor.skip()?);
-            }
-            *pairs = self::pairs(cursor, "attributes", 0)?;
-            Ok(())
-        })?;
-        let mut resource = Shared::resource(read);
-        elements(scope_logs, "scopeLogs", |value| {
-            self::scope_logs(&mut gather, &mut resource, value)
-        })
+    let mut seen = Once::default();
+    object(&mut cursor, "the body", |cursor, key| match key {
+        "resourceLogs" => {
+            seen.note("resourceLogs")?;
+            elements(cursor, "resourceLogs", |cursor| resource_logs(&mut gather, cursor))
+        }
+        _ => Ok(cursor.skip()?),
     })?;
+    cursor.end()?;
     Ok(gather.finish())
+}
+
+fn resource_logs<'b>(gather: &mut Gather<'b, '_>, cursor: &mut Cursor<'b>) -> Result<(), Refusal> {
+    let (mut resource, mut passed_over, mut seen) = (None, None, Once::default());
+    let limits = gather.limits();
+    object(cursor, "resourceLogs", |cursor, key| {
+        match key {
+            "resource" => {
+                seen.note("resource")?;
+                resource = Some(Shared::resource(read_resource(cursor.value()?, limits)?));
+            }
+            "scopeLogs" => {
+                seen.note("scopeLogs")?;
+                match &mut resource {
+                    Some(resource) => all_scope_logs(gather, resource, cursor)?,
+                    None => {
+                        passed_over = Some(*cursor);
+                        cursor.skip()?;
+                    }
+                }
+            }
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    })?;
+    let Some(mut cursor) = passed_over else { return Ok(()) };
+    let mut resource = resource.unwrap_or_else(|| Shared::resource(Ok(Pairs::new())));
+    all_scope_logs(gather, &mut resource, &mut cursor)
+}
+
+fn read_resource<'b>(
+    value: Value<'b>,
+    limits: &Limits,
+) -> Result<Result<Pairs<'b>, Wrong>, Refusal> {
+    shared(value, limits, "resource", |pairs: &mut Pairs<'b>, cursor, key| {
+        if key != "attributes" {
+            return Ok(cursor.skip()?);
+        }
+        *pairs = self::pairs(cursor, "attributes", 0)?;
+        Ok(())
+    })
+}
+
+fn all_scope_logs<'b>(
+    gather: &mut Gather<'b, '_>,
+    resource: &mut Shared<'b>,
+    cursor: &mut Cursor<'b>,
+) -> Result<(), Refusal> {
+    elements(cursor, "scopeLogs", |cursor| scope_logs(gather, resource, cursor))
 }
 
 fn scope_logs<'b>(
     gather: &mut Gather<'b, '_>,
     resource: &mut Shared<'b>,
-    value: Value<'b>,
+    cursor: &mut Cursor<'b>,
 ) -> Result<(), Refusal> {
-    let [scope, records] = members(value, "scopeLogs", ["scope", "logRecords"])?;
-    let read = shared(scope, gather.limits(), "scope", |scope: &mut Scope<'b>, cursor, key| {
+    let (mut scope, mut passed_over, mut seen) = (None, None, Once::default());
+    let limits = gather.limits();
+    object(cursor, "scopeLogs", |cursor, key| {
+        match key {
+            "scope" => {
+                seen.note("scope")?;
+                scope = Some(Shared::scope(read_scope(cursor.value()?, limits)?));
+            }
+            "logRecords" => {
+                seen.note("logRecords")?;
+                match &scope {
+                    Some(scope) => records(gather, resource, scope, cursor)?,
+                    None => {
+                        passed_over = Some(*cursor);
+                        cursor.skip()?;
+                    }
+                }
+            }
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    })?;
+    let Some(mut cursor) = passed_over else { return Ok(()) };
+    let scope = scope.unwrap_or_else(|| Shared::scope(Ok(Scope::default())));
+    records(gather, resource, &scope, &mut cursor)
+}
+
+fn read_scope<'b>(value: Value<'b>, limits: &Limits) -> Result<Result<Scope<'b>, Wrong>, Refusal> {
+    shared(value, limits, "scope", |scope: &mut Scope<'b>, cursor, key| {
         match key {
             "name" => scope.name = text(cursor, "scope.name")?,
             "version" => scope.version = text(cursor, "scope.version")?,
@@ -75,24 +142,39 @@ fn scope_logs<'b>(
             _ => cursor.skip()?,
         }
         Ok(())
-    })?;
-    let scope = Shared::scope(read);
-    elements(records, "logRecords", |value| {
-        let Value::Object(written) = value else {
+    })
+}
+
+fn records<'b>(
+    gather: &mut Gather<'b, '_>,
+    resource: &mut Shared<'b>,
+    scope: &Shared<'b>,
+    cursor: &mut Cursor<'b>,
+) -> Result<(), Refusal> {
+    elements(cursor, "logRecords", |cursor| {
+        if cursor.peek() != Some(b'{') {
+            let value = cursor.value()?;
             if gather.takes(0)? {
                 gather.bad(expected("record", "an object", &value));
             }
             return Ok(());
-        };
-        if !gather.takes(written.len())? {
-            return Ok(());
         }
-        let read = match record(written) {
+        let begin = *cursor;
+        let read = match record(cursor) {
             Ok(record) => Ok(record),
-            Err(Fault::Wrong(wrong)) => Err(wrong),
             Err(Fault::Broken(broken)) => return Err(broken.refuse()),
+            Err(Fault::Wrong(wrong)) => {
+                // Reading ended somewhere within.
+                *cursor = begin;
+                cursor.skip()?;
+                Err(wrong)
+            }
         };
-        gather.add(resource, &scope, read, written.len())
+        let bytes = cursor.at() - begin.at();
+        if gather.takes(bytes)? {
+            gather.add(resource, scope, read, bytes)?;
+        }
+        Ok(())
     })
 }
 
@@ -110,40 +192,33 @@ fn refuse(place: &str, what: &str, found: &Value<'_>) -> Refusal {
     Refusal::new(Reason::BodyInvalid, detail)
 }
 
-/// The wanted members of an object that need be; absent ones are null.
-fn members<'b, const N: usize>(
-    object: Value<'b>,
+/// Keys of an object that may not stand twice: which one counts would be a guess.
+#[derive(Default)]
+struct Once(Vec<&'static str>);
+
+/// Calls `each` with every key of an object; it takes the value.
+fn object<'b>(
+    cursor: &mut Cursor<'b>,
     place: &str,
-    keys: [&str; N],
-) -> Result<[Value<'b>; N], Refusal> {
-    let mut found = [const { Value::Null }; N];
-    let Value::Object(written) = object else {
-        return Err(refuse(place, "an object", &object));
-    };
-    at(written).object(|cursor, key| {
-        let value = cursor.value()?;
-        if let Some(index) = keys.iter().position(|wanted| *wanted == key) {
-            found[index] = value;
-        }
-        Ok::<_, Broken>(())
-    })?;
-    Ok(found)
+    each: impl FnMut(&mut Cursor<'b>, &str) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    match cursor.peek() {
+        Some(b'{') => cursor.object(each),
+        _ => Err(refuse(place, "an object", &cursor.value()?)),
+    }
 }
 
-/// Calls `each` with every element of an array, or of none.
+/// Calls `each` at every element of an array, or of none; it takes the element.
 fn elements<'b>(
-    array: Value<'b>,
+    cursor: &mut Cursor<'b>,
     place: &str,
-    mut each: impl FnMut(Value<'b>) -> Result<(), Refusal>,
+    mut each: impl FnMut(&mut Cursor<'b>) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    match array {
+    if cursor.peek() == Some(b'[') {
+        return cursor.array(|cursor| each(cursor).map(|()| true)).map(|_| ());
+    }
+    match cursor.value()? {
         Value::Null => Ok(()),
-        Value::Array(written) => at(written)
-            .array(|cursor| {
-                each(cursor.value()?)?;
-                Ok::<_, Refusal>(true)
-            })
-            .map(|_| ()),
         other => Err(refuse(place, "an array", &other)),
     }
 }
@@ -172,9 +247,9 @@ fn shared<'b, T: Default>(
     }
 }
 
-fn record(written: &str) -> Read<Record<'_>> {
+fn record<'b>(cursor: &mut Cursor<'b>) -> Read<Record<'b>> {
     let mut record = Record::default();
-    at(written).object(|cursor, key| {
+    cursor.object(|cursor, key| {
         match key {
             "timeUnixNano" => record.time_ns = integer(cursor, key, Reason::TimeInvalid)?,
             "observedTimeUnixNano" => {
@@ -341,6 +416,19 @@ fn hex(written: &str, place: &str) -> Read<Vec<u8>> {
     };
     let bytes = written.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>();
     bytes.ok_or_else(|| Fault::Wrong((Reason::FieldInvalid, format!("{place}: is not hex"))))
+}
+
+// === impl Once ===
+
+impl Once {
+    fn note(&mut self, key: &'static str) -> Result<(), Refusal> {
+        if self.0.contains(&key) {
+            let detail = format!("{key}: stands twice in one object; send it once");
+            return Err(Refusal::new(Reason::BodyInvalid, detail));
+        }
+        self.0.push(key);
+        Ok(())
+    }
 }
 
 // === impl Fault ===
