@@ -81,8 +81,9 @@ pub struct KafkaConfig {
     /// Longest wait for a partition that is taken away to be finished,
     /// milliseconds; below `max_poll_interval_ms`.
     pub revoke_timeout_ms: u32,
-    /// Longest wait for the broker to acknowledge a record, milliseconds, 1 000
-    /// to 600 000; after it the outcome is unknown and the client resends.
+    /// Longest wait for the broker to acknowledge a record that was handed to it,
+    /// milliseconds, 1 000 to 600 000; after it the outcome is unknown and the
+    /// client resends. What waits behind it was not written, and is told so.
     pub message_timeout_ms: u32,
     /// How long librdkafka holds a record back for company, milliseconds, 0 to
     /// 1 000; on top of the wait for those before it in its partition, which alone
