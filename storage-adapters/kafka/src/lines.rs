@@ -28,7 +28,9 @@ use crate::figures::add;
 use crate::producer::{COME_BACK, Shared};
 
 pub(crate) type Running = ThreadedProducer<Reports>;
-type Report = oneshot::Receiver<Result<u64, AppendError>>;
+/// Resolves with the record's offset, or why it has none.
+pub(crate) type Report = oneshot::Receiver<Outcome>;
+type Outcome = Result<u64, AppendError>;
 
 /// The lines of all partitions, and the producer that they feed.
 pub(crate) struct Lines {
@@ -53,7 +55,7 @@ pub(crate) struct Pending {
     payload_bytes: u64,
     /// What it takes of the queue.
     bytes: u64,
-    done: oneshot::Sender<Result<u64, AppendError>>,
+    done: oneshot::Sender<Outcome>,
 }
 
 /// Hears of deliveries.

@@ -16,12 +16,11 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 use sluice_seams::{AppendError, BoxFuture};
-use tokio::sync::oneshot;
 
 use crate::config::KafkaConfig;
 use crate::ends::Ends;
 use crate::figures::{Counters, add};
-use crate::lines::{Lines, Reports, Running};
+use crate::lines::{Lines, Report, Reports, Running};
 
 /// When a client is told to come back after a full queue or a silent broker.
 pub(crate) const COME_BACK: Duration = Duration::from_secs(1);
@@ -81,11 +80,7 @@ impl Producer {
         }
     }
 
-    fn hand_over(
-        &self,
-        partition: u32,
-        payload: &Bytes,
-    ) -> Result<oneshot::Receiver<Result<u64, AppendError>>, String> {
+    fn hand_over(&self, partition: u32, payload: &Bytes) -> Result<Report, String> {
         let (counters, payload_bytes) = (&self.lines.shared.counters, payload.len() as u64);
         let max = self.config.record_bytes_max;
         if payload.len() > max {
