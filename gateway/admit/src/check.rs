@@ -12,13 +12,13 @@ use sluice_event::limits::{
     DEVICE_ID_BYTES_MAX, EVENT_ID_BYTES_MAX, EVENT_NAME_BYTES_MAX, IDS_MAX, PROPERTY_KEY_BYTES_MAX,
     SESSION_ID_BYTES_MAX, TEXT_BYTES_MAX, USER_ID_BYTES_MAX,
 };
+use sluice_event::properties;
 use sluice_event::reason::{Reason, Refusal};
 use sluice_event::service::KeyKind;
 use sluice_event::time::Timing;
 use sluice_seams::Key;
 
 use crate::fingerprint::fingerprint;
-use crate::properties;
 use crate::tenant::Terms;
 
 /// Bit of a record's `flags`: the time was corrected.

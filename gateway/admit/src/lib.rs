@@ -17,7 +17,6 @@ mod fingerprint;
 mod in_flight;
 mod keyring;
 mod metrics;
-mod properties;
 mod rate;
 mod secret;
 mod signature;

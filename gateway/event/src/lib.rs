@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod limits;
 pub mod outcome;
+pub mod properties;
 pub mod reason;
 pub mod service;
 pub mod time;

@@ -29,8 +29,11 @@ enum Fault {
 /// Checks the text of an object. Empty text is no properties.
 ///
 /// `Ok(None)`: fine as it is. `Ok(Some(_))`: the text with its long strings
-/// truncated. `Err`: what is wrong, where, and what is allowed.
-pub(crate) fn check(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
+/// truncated.
+///
+/// # Errors
+/// What is wrong, where, and what is allowed.
+pub fn check(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
     match scan(text) {
         Ok(cuts) if cuts.is_empty() => Ok(None),
         Ok(cuts) => Ok(Some(without(text, &cuts))),

@@ -1,6 +1,6 @@
 //! One pass over the bytes of an object.
 
-use sluice_event::limits::{
+use crate::limits::{
     PROPERTIES_DEPTH_MAX, PROPERTIES_MAX, PROPERTY_KEY_BYTES_MAX, PROPERTY_TEXT_BYTES_MAX,
 };
 
