@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::RandomState;
+use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
 use sluice_seams::Key;
 use sluice_telemetry::Registry;
@@ -83,7 +84,7 @@ impl Remembered {
         config.check()?;
         let layout = config.layout();
         let hasher = RandomState::new();
-        let shard = || Padded(Mutex::new(Shard::with_hasher(hasher.clone())));
+        let shard = || Padded(Mutex::new(Shard::new()));
         Ok(Arc::new(Self {
             tables: (0..layout.tables).map(|_| Table::new(layout.buckets)).collect(),
             table_shift: 64 - layout.tables.trailing_zeros(),
@@ -182,12 +183,26 @@ impl Remembered {
         hash: impl Fn(usize) -> u64,
         mut each: impl FnMut(&mut Shard, usize),
     ) {
-        for (number, shard) in self.shards.iter().enumerate() {
-            let mut here = indices.clone().filter(|&index| shard_number(hash(index)) == number);
-            let Some(first) = here.next() else { continue };
-            let mut locked = shard.0.lock();
-            each(&mut locked, first);
-            here.for_each(|index| each(&mut locked, index));
+        let mut ends = [0; SHARDS];
+        indices.clone().for_each(|index| ends[shard_number(hash(index))] += 1);
+        let mut total = 0;
+        for end in &mut ends {
+            // Where it begins, until its indices are filled in.
+            total += std::mem::replace(end, total);
+        }
+        let mut order = vec![0; total];
+        for index in indices {
+            let end = &mut ends[shard_number(hash(index))];
+            order[*end] = index;
+            *end += 1;
+        }
+        let mut begin = 0;
+        for (shard, end) in self.shards.iter().zip(ends) {
+            if begin < end {
+                let mut locked = shard.0.lock();
+                order[begin..end].iter().for_each(|&index| each(&mut locked, index));
+            }
+            begin = end;
         }
     }
 
@@ -198,20 +213,26 @@ impl Remembered {
         index: u32,
         flight: &Arc<Flight>,
     ) -> Verdict {
-        if let Some(pending) = shard.get(&asked.key) {
-            let same = pending.fingerprint == asked.fingerprint;
-            if Arc::ptr_eq(&pending.flight, flight) {
-                return Verdict::Twin { first: pending.index as usize, same };
+        let Asked { key, hash, fingerprint } = *asked;
+        match shard.entry(hash, |pending| pending.key == key, |pending| pending.hash) {
+            Entry::Occupied(pending) => {
+                let pending = pending.get();
+                let same = pending.fingerprint == fingerprint;
+                if Arc::ptr_eq(&pending.flight, flight) {
+                    return Verdict::Twin { first: pending.index as usize, same };
+                }
+                let flight = Arc::clone(&pending.flight);
+                Verdict::InFlight(Waiter { flight, index: pending.index, same })
             }
-            let flight = Arc::clone(&pending.flight);
-            return Verdict::InFlight(Waiter { flight, index: pending.index, same });
+            Entry::Vacant(room) => {
+                if let Some(remembered) = self.table(hash).get(key, hash) {
+                    return Verdict::Remembered { same: remembered == fingerprint };
+                }
+                let flight = Arc::clone(flight);
+                room.insert(Pending { key, hash, flight, index, fingerprint });
+                Verdict::Fresh
+            }
         }
-        if let Some(fingerprint) = self.table(asked.hash).get(asked.key, asked.hash) {
-            return Verdict::Remembered { same: fingerprint == asked.fingerprint };
-        }
-        let flight = Arc::clone(flight);
-        shard.insert(asked.key, Pending { flight, index, fingerprint: asked.fingerprint });
-        Verdict::Fresh
     }
 
     /// Remembers a key that was not, forgetting another where its bucket is full; its shard

@@ -66,7 +66,7 @@ impl Reservations {
         self.remembered.approach(held.iter().map(|&index| &self.asked[index]));
         let mut change = Change::default();
         self.settle(&held, Fate::Appended, |shard, asked| {
-            shard.remove(&asked.key);
+            forget(shard, asked);
             change += self.remembered.remember(asked.key, asked.fingerprint, asked.hash);
         });
         self.remembered.settled(held.len(), change);
@@ -79,9 +79,7 @@ impl Reservations {
         if held.is_empty() {
             return;
         }
-        self.settle(&held, Fate::Released, |shard, asked| {
-            shard.remove(&asked.key);
-        });
+        self.settle(&held, Fate::Released, forget);
         self.remembered.settled(held.len(), Change::default());
     }
 
@@ -101,6 +99,13 @@ impl Reservations {
             self.flight.settle(index as u32, fate);
         });
         self.flight.tell();
+    }
+}
+
+/// Takes a key out of those in flight.
+fn forget(shard: &mut Shard, asked: &Asked) {
+    if let Ok(pending) = shard.find_entry(asked.hash, |pending| pending.key == asked.key) {
+        pending.remove();
     }
 }
 

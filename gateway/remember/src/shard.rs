@@ -1,15 +1,17 @@
 //! One shard: the keys in flight of one part of all hashes, and the lock that orders
 //! whatever is done to that part.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use ahash::RandomState;
+use hashbrown::HashTable;
 
 use crate::flight::Flight;
 
 /// A key that a request is appending.
 pub(crate) struct Pending {
+    pub(crate) key: u128,
+    /// Of the key, with the seed of this process: made once for all that is done with it.
+    pub(crate) hash: u64,
     pub(crate) flight: Arc<Flight>,
     /// Index of the key in that request.
     pub(crate) index: u32,
@@ -17,7 +19,7 @@ pub(crate) struct Pending {
 }
 
 /// Keys in flight.
-pub(crate) type Shard = HashMap<u128, Pending, RandomState>;
+pub(crate) type Shard = HashTable<Pending>;
 
 /// What insertions did to the sizes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
