@@ -1,6 +1,5 @@
 //! The rules for one event: values, properties, time, key and fingerprint.
 
-use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ fn event() -> Event<'static> {
         seq: 17,
         page: Some(Page { path: "pages/product/index".into(), ..Page::default() }),
         scene: "1001".into(),
-        properties: Cow::Borrowed(PROPERTIES.as_bytes()),
+        properties: PROPERTIES.as_bytes().into(),
         bytes: 600,
         ..Event::default()
     }

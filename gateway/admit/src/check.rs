@@ -5,14 +5,11 @@
 //! alone (GW-EVENT-1), with the field and what is allowed in its detail. Nothing is
 //! allocated for an event that passes unchanged.
 
-use std::borrow::Cow;
-
 use sluice_event::batch::{Device, Envelope, Event};
 use sluice_event::limits::{
     DEVICE_ID_BYTES_MAX, EVENT_ID_BYTES_MAX, EVENT_NAME_BYTES_MAX, IDS_MAX, PROPERTY_KEY_BYTES_MAX,
     SESSION_ID_BYTES_MAX, TEXT_BYTES_MAX, USER_ID_BYTES_MAX,
 };
-use sluice_event::properties;
 use sluice_event::reason::{Reason, Refusal};
 use sluice_event::service::KeyKind;
 use sluice_event::time::Timing;
@@ -91,7 +88,7 @@ impl Terms {
                 }
                 if let Some(rewritten) = rewritten {
                     flags |= FLAG_TRUNCATED;
-                    event.properties = Cow::Owned(rewritten);
+                    event.properties = rewritten.into();
                 }
                 Ok(Admitted { key, fingerprint, timing, flags })
             }
@@ -133,8 +130,8 @@ impl Terms {
         }
         check_ids(event)?;
         let timing = self.time(envelope, event, received_ms)?;
-        let rewritten = properties::check(&event.properties)
-            .map_err(|detail| (Reason::PropertiesInvalid, detail))?;
+        let rewritten =
+            event.properties.check().map_err(|detail| (Reason::PropertiesInvalid, detail))?;
         Ok((timing, rewritten))
     }
 

@@ -41,8 +41,6 @@ pub fn fingerprint(event: &Event<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use sluice_event::EventType;
     use sluice_event::batch::Page;
 
@@ -61,7 +59,7 @@ mod tests {
             seq: 7,
             page: Some(Page { path: "pages/index".into(), ..Page::default() }),
             scene: "1001".into(),
-            properties: Cow::Borrowed(br#"{"a":1}"#),
+            properties: br#"{"a":1}"#[..].into(),
             bytes: 100,
         }
     }
@@ -101,7 +99,7 @@ mod tests {
             page(Page { title: "t".into(), ..base.clone() }),
             page(Page { referrer: "r".into(), ..base.clone() }),
             Event { scene: "1002".into(), ..event() },
-            Event { properties: Cow::Borrowed(br#"{"a":2}"#), ..event() },
+            Event { properties: br#"{"a":2}"#[..].into(), ..event() },
         ];
         let mut seen = std::collections::HashSet::from([fingerprint(&event())]);
         for other in others {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use sluice_proto::v1::EventType;
 
+use crate::properties::Properties;
 use crate::reason::Reason;
 
 /// Text of the body, or owned where it had escapes.
@@ -90,8 +91,8 @@ pub struct Event<'b> {
     pub page: Option<Page<'b>>,
     /// How the mini program was opened.
     pub scene: Text<'b>,
-    /// A JSON object's text, not yet looked into; empty: none.
-    pub properties: Cow<'b, [u8]>,
+    /// A JSON object's text; empty: none.
+    pub properties: Properties<'b>,
     /// Bytes that the event took in the body.
     pub bytes: usize,
 }
@@ -151,7 +152,7 @@ impl Default for Event<'_> {
             seq: 0,
             page: None,
             scene: Text::default(),
-            properties: Cow::Borrowed(&[]),
+            properties: Properties::default(),
             bytes: 0,
         }
     }

@@ -5,6 +5,7 @@
 //! the collector without knowing it.
 
 pub mod batch;
+pub mod json;
 pub mod limits;
 pub mod outcome;
 pub mod properties;

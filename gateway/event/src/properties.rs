@@ -8,7 +8,21 @@
 mod scan;
 mod string;
 
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
 use scan::Scanner;
+
+/// Properties as an event carries them: the text of an object, or empty.
+///
+/// Derefs to the text. Two are equal where their texts are.
+#[derive(Clone, Default)]
+pub struct Properties<'b> {
+    text: Cow<'b, [u8]>,
+    /// Known to pass as they are.
+    valid: bool,
+}
 
 /// What is left out of the bytes: from `start` up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +40,68 @@ enum Fault {
     Limit(&'static str, usize),
 }
 
+// === impl Properties ===
+
+impl<'b> Properties<'b> {
+    /// Those that `text` begins with, which goes on behind them; `None` where they do not
+    /// pass as they are, or do not end.
+    #[must_use]
+    pub fn leading(text: &'b str) -> Option<Self> {
+        let text = text.as_bytes();
+        let bytes = Scanner::new(text).leading()?;
+        Some(Self { text: Cow::Borrowed(text.get(..bytes)?), valid: true })
+    }
+
+    /// Judges them, unless that is done. `Some`: the text with its long strings truncated.
+    ///
+    /// # Errors
+    /// What is wrong, where, and what is allowed.
+    pub fn check(&self) -> Result<Option<Vec<u8>>, String> {
+        if self.valid { Ok(None) } else { check(&self.text) }
+    }
+}
+
+impl Deref for Properties<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl<'b> From<Cow<'b, [u8]>> for Properties<'b> {
+    /// Not judged yet.
+    fn from(text: Cow<'b, [u8]>) -> Self {
+        Self { text, valid: false }
+    }
+}
+
+impl<'b> From<&'b [u8]> for Properties<'b> {
+    /// Not judged yet.
+    fn from(text: &'b [u8]) -> Self {
+        Cow::Borrowed(text).into()
+    }
+}
+
+impl From<Vec<u8>> for Properties<'_> {
+    /// Not judged yet.
+    fn from(text: Vec<u8>) -> Self {
+        Self::from(Cow::Owned(text))
+    }
+}
+
+impl PartialEq for Properties<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Properties<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Properties({})", self.text.escape_ascii())
+    }
+}
+
 /// Checks the text of an object. Empty text is no properties.
 ///
 /// `Ok(None)`: fine as it is. `Ok(Some(_))`: the text with its long strings
@@ -33,7 +109,7 @@ enum Fault {
 ///
 /// # Errors
 /// What is wrong, where, and what is allowed.
-pub fn check(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
+fn check(text: &[u8]) -> Result<Option<Vec<u8>>, String> {
     match scan(text) {
         Ok(cuts) if cuts.is_empty() => Ok(None),
         Ok(cuts) => Ok(Some(without(text, &cuts))),
@@ -53,9 +129,7 @@ fn scan(text: &[u8]) -> Result<Vec<Cut>, Fault> {
     if let Err(error) = simdutf8::compat::from_utf8(text) {
         return Err(Fault::Malformed("invalid UTF-8", error.valid_up_to()));
     }
-    let mut scanner = Scanner::new(text);
-    scanner.document()?;
-    Ok(scanner.into_cuts())
+    Scanner::new(text).document()
 }
 
 fn without(text: &[u8], cuts: &[Cut]) -> Vec<u8> {

@@ -11,10 +11,11 @@ mod text;
 
 use std::borrow::Cow;
 
+use sluice_event::json::plain_end;
 use sluice_event::limits::JSON_DEPTH_MAX;
 use sluice_event::{Reason, Refusal, Text};
 
-use text::{plain_end, unescape};
+use text::unescape;
 
 /// The text is no JSON from here on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +122,16 @@ impl<'b> Cursor<'b> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
+    /// The text from here on.
+    pub(crate) fn rest(&self) -> &'b str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Takes one value that is known to be `bytes` long.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.at = self.text.len().min(self.at + bytes);
+    }
+
     /// The next byte that is not white space, not yet taken.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
@@ -134,6 +145,7 @@ impl<'b> Cursor<'b> {
         None
     }
 
+    #[cold]
     fn broken_here(&self, what: &'static str) -> Broken {
         let (at, depth_max) = (self.at, self.depth_max);
         Broken { at, what, too_deep: false, depth_max, at_end: at >= self.text.len() }
@@ -157,6 +169,7 @@ impl<'b> Cursor<'b> {
         if self.depth > self.depth_max { Err(self.too_deep()) } else { Ok(()) }
     }
 
+    #[cold]
     fn too_deep(&self) -> Broken {
         let (at, depth_max) = (self.at, self.depth_max);
         Broken { at, what: "less depth", too_deep: true, depth_max, at_end: false }
@@ -379,6 +392,20 @@ impl<'b> Cursor<'b> {
     /// Takes a string; borrowed unless it has escapes.
     #[inline]
     pub(crate) fn text(&mut self) -> Walk<Text<'b>> {
+        let start = self.at + 1;
+        let end = plain_end(self.text.as_bytes(), start);
+        match self.text.as_bytes().get(end) {
+            Some(b'"') => {
+                self.at = end + 1;
+                Ok(Cow::Borrowed(self.text.get(start..end).unwrap_or_default()))
+            }
+            _ => self.special_text(),
+        }
+    }
+
+    /// A string that has escapes, or is none.
+    #[cold]
+    fn special_text(&mut self) -> Walk<Text<'b>> {
         let (inside, escaped) = self.quoted()?;
         Ok(if escaped { Cow::Owned(unescape(inside)) } else { Cow::Borrowed(inside) })
     }

@@ -1,9 +1,7 @@
 //! Strings of JSON, without decoding them.
 
 use super::Fault;
-
-const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+use crate::json::plain_end;
 
 /// A string without its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,36 +12,19 @@ pub(super) struct Span {
     pub(super) end: usize,
 }
 
-/// Finds the end of the string that begins at `start`, after its quote, and
-/// checks its escapes. The text as a whole is known to be UTF-8.
-pub(super) fn span(text: &[u8], start: usize) -> Result<Span, Fault> {
-    let mut at = start;
+/// Finds the closing quote of the string that begins at `start`, after its quote,
+/// from `at` on, and checks the escapes from there. The text as a whole is known to
+/// be UTF-8.
+pub(super) fn end(text: &[u8], start: usize, mut at: usize) -> Result<usize, Fault> {
     loop {
-        while let Some(&word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-            let special = special(u64::from_le_bytes(word));
-            if special != 0 {
-                at += (special.trailing_zeros() / 8) as usize;
-                break;
-            }
-            at += 8;
-        }
+        at = plain_end(text, at);
         match text.get(at) {
-            Some(b'"') => return Ok(Span { start, end: at }),
+            Some(b'"') => return Ok(at),
             Some(b'\\') => at = escape(text, at)?.0,
-            Some(0x20..) => at += 1,
             Some(_) => return Err(Fault::Malformed("a control character in a string", at)),
             None => return Err(Fault::Malformed("a string without end", start)),
         }
     }
-}
-
-/// The lowest set bit marks the first byte that is a quote, a backslash or a
-/// control character. (Bits above it may be set by a borrow: only the first
-/// counts.)
-fn special(word: u64) -> u64 {
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    control | zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')))
 }
 
 /// Reads the escape at the backslash `at`: where it ends and the bytes of UTF-8
@@ -81,11 +62,13 @@ fn unit(text: &[u8], at: usize) -> Result<u16, Fault> {
 
 /// Where a checked string has to be cut so that at most `bytes_max` bytes are
 /// left once decoded; `None`: it is short enough.
+#[inline]
 pub(super) fn cut_at(text: &[u8], span: Span, bytes_max: usize) -> Option<usize> {
     // Decoding never makes a string longer.
-    if span.end - span.start <= bytes_max {
-        return None;
-    }
+    if span.end - span.start <= bytes_max { None } else { decoded_at(text, span, bytes_max) }
+}
+
+fn decoded_at(text: &[u8], span: Span, bytes_max: usize) -> Option<usize> {
     let (mut at, mut decoded) = (span.start, 0);
     while at < span.end {
         let (next, bytes) = match text[at] {

@@ -122,7 +122,7 @@ pub(super) fn event<'b>(sent: Sent<'b>, id: String) -> Result<Event<'b>, (Reason
         seq: 0,
         page: Some(picked.page).filter(|page| *page != Page::default()),
         scene: picked.scene,
-        properties,
+        properties: properties.into(),
         bytes,
     })
 }

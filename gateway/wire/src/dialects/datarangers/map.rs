@@ -209,7 +209,7 @@ pub(super) fn event<'b>(
         seq: 0,
         page,
         scene: Cow::Owned(scene),
-        properties,
+        properties: properties.into(),
         bytes: sent.bytes,
     })
 }

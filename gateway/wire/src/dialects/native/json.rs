@@ -1,15 +1,15 @@
 //! Native JSON → batch, in one walk over the text.
 //!
-//! Text is borrowed from the body unless it has escapes; `properties` stays raw
-//! (only its end is looked for). Unknown fields are passed over, `null` is the
+//! Text is borrowed from the body unless it has escapes; `properties` stays raw,
+//! and is judged in the same walk. Unknown fields are passed over, `null` is the
 //! same as absent (GW-BODY-5), and of a key that stands twice the last counts. A wrong type
 //! in an event makes that event bad; a wrong type in the envelope, or broken
 //! JSON anywhere, refuses the batch.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
 use sluice_event::limits::IDS_MAX;
+use sluice_event::properties::Properties;
 use sluice_event::{Batch, Event, EventType, Limits, Parsed, Reason, Refusal, Text};
 
 use crate::dialects::{too_large, too_many_events};
@@ -27,9 +27,12 @@ pub(crate) const TYPES: [(&str, EventType); 8] = [
     ("request", EventType::Request),
 ];
 
+/// What an event takes, about, for room made ahead.
+const EVENT_BYTES_USUAL: usize = 256;
+
 /// An event in the making, and the first thing that was wrong with it.
-struct Draft<'b> {
-    event: Event<'b>,
+struct Draft<'e, 'b> {
+    event: &'e mut Event<'b>,
     wrong: Option<(Reason, String)>,
 }
 
@@ -142,42 +145,54 @@ fn events<'b>(cursor: &mut Cursor<'b>, limits: &Limits) -> Result<Vec<Parsed<'b>
     if cursor.peek() != Some(b'[') {
         return Err(wrong_type("events", "an array", cursor.value()?.kind()));
     }
-    let mut events = Vec::new();
+    let room = cursor.rest().len() / EVENT_BYTES_USUAL + 1;
+    let mut events = Vec::with_capacity(room.min(limits.batch_events_max));
     let all = cursor.array(|cursor| {
-        if events.len() == limits.batch_events_max {
+        let index = events.len();
+        if index == limits.batch_events_max {
             return Ok(false);
         }
-        let parsed = event(cursor, events.len(), limits)?;
-        events.push(parsed);
+        // Filled where it lies: to move it costs as much as to read it.
+        events.push(Parsed::Event(Event::default()));
+        if let Some(Parsed::Event(draft)) = events.last_mut()
+            && let Some(bad) = event(cursor, draft, index, limits)?
+        {
+            events[index] = bad;
+        }
         Ok::<_, Broken>(true)
     })?;
     if all { Ok(events) } else { Err(too_many_events(limits)) }
 }
 
-fn event<'b>(cursor: &mut Cursor<'b>, index: usize, limits: &Limits) -> Result<Parsed<'b>, Broken> {
+/// Reads an event; says where it is bad.
+fn event<'b>(
+    cursor: &mut Cursor<'b>,
+    event: &mut Event<'b>,
+    index: usize,
+    limits: &Limits,
+) -> Result<Option<Parsed<'b>>, Broken> {
     if cursor.peek() != Some(b'{') {
         let found = cursor.value()?.kind();
         let detail = format!("events[{index}]: expected an object, got {found}");
-        return Ok(Parsed::Bad { id: String::new(), reason: Reason::FieldInvalid, detail });
+        let (id, reason) = (String::new(), Reason::FieldInvalid);
+        return Ok(Some(Parsed::Bad { id, reason, detail }));
     }
     let start = cursor.at();
-    let mut draft = Draft { event: Event::default(), wrong: None };
+    let mut draft = Draft { event, wrong: None };
     cursor.object(|cursor, key| draft.field(cursor, key, index))?;
-    let Draft { mut event, mut wrong } = draft;
+    let Draft { event, mut wrong } = draft;
     event.bytes = cursor.at() - start;
     if event.bytes > limits.event_bytes_max {
         let detail = too_large(&format!("events[{index}]"), event.bytes, limits);
         wrong = Some((Reason::EventTooLarge, detail));
     }
-    Ok(match wrong {
-        Some((reason, detail)) => Parsed::Bad { id: event.id.into_owned(), reason, detail },
-        None => Parsed::Event(event),
-    })
+    let id = |event: &mut Event<'b>| std::mem::take(&mut event.id).into_owned();
+    Ok(wrong.map(|(reason, detail)| Parsed::Bad { id: id(event), reason, detail }))
 }
 
 // === impl Draft ===
 
-impl<'b> Draft<'b> {
+impl<'b> Draft<'_, 'b> {
     fn field(&mut self, cursor: &mut Cursor<'b>, key: &str, index: usize) -> Result<(), Broken> {
         use Reason::FieldInvalid;
         match key {
@@ -306,11 +321,18 @@ impl<'b> Draft<'b> {
     }
 
     fn properties(&mut self, cursor: &mut Cursor<'b>, index: usize) -> Result<(), Broken> {
-        self.event.properties = Cow::Borrowed(&[]);
+        self.event.properties = Properties::default();
         if cursor.peek() != Some(b'{') {
             return self.not_an_object(cursor, index, "properties", Reason::PropertiesInvalid);
         }
-        self.event.properties = Cow::Borrowed(cursor.raw_object()?.as_bytes());
+        self.event.properties = match Properties::leading(cursor.rest()) {
+            Some(properties) => {
+                cursor.pass(properties.len());
+                properties
+            }
+            // What is wrong with them is told later, as of those of any dialect.
+            None => Properties::from(cursor.raw_object()?.as_bytes()),
+        };
         Ok(())
     }
 

@@ -5,8 +5,6 @@
 //! events would take gigabytes. Field numbers are those of `sluice/v1/*.proto`;
 //! unknown fields are passed over. Damage inside an event makes that event bad.
 
-use std::borrow::Cow;
-
 use sluice_event::batch::{Device, Page};
 use sluice_event::limits::IDS_MAX;
 use sluice_event::{Batch, Envelope, Event, EventType, Limits, Parsed, Reason, Refusal, Text};
@@ -150,7 +148,7 @@ fn event_fields<'b>(event: &mut Event<'b>, bytes: &'b [u8]) -> Read<Option<(Reas
             9 => event.seq = field.varint(number)?,
             10 => page(event.page.get_or_insert_default(), field.bytes(number)?)?,
             11 => event.scene = field.text(number)?,
-            12 => event.properties = Cow::Borrowed(field.bytes(number)?),
+            12 => event.properties = field.bytes(number)?.into(),
             _ => {}
         }
     }

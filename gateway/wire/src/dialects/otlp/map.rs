@@ -133,7 +133,7 @@ pub(super) fn event<'b>(
         session_id: first(&both, &["session.id"]),
         page: Some(page).filter(|page| *page != Page::default()),
         scene: first(&[own], &["scene"]),
-        properties: Cow::Owned(properties),
+        properties: properties.into(),
         bytes,
         ..Event::default()
     }

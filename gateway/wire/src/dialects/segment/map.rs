@@ -86,7 +86,7 @@ pub(super) fn event<'b>(
         seq: 0,
         page,
         scene: Text::default(),
-        properties,
+        properties: properties.into(),
         bytes,
     })
 }

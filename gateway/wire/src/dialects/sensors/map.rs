@@ -212,7 +212,7 @@ pub(super) fn event<'b>(sent: Sent<'b>, id: &str) -> Result<Event<'b>, (Reason, 
         seq: 0,
         page: Some(page).filter(|page| *page != Page::default()),
         scene: if picked.scene.is_empty() { picked.latest_scene } else { picked.scene },
-        properties,
+        properties: properties.into(),
         bytes,
     })
 }
