@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
@@ -143,8 +143,8 @@ fn record(bench: &mut Criterion) {
     let events = reader.read(&batch, |batch| events(&batch)).expect("valid");
     let admitted = admitted(&grant, events);
     let (dialect, envelope) = (sluice_event::Dialect::Native, Default::default());
-    let mut out = BytesMut::new();
-    let encode = |out: &mut BytesMut| {
+    let mut out = Vec::new();
+    let encode = |out: &mut Vec<u8>| {
         out.clear();
         steps::encode(&grant, dialect, &envelope, &admitted, 1, out);
         out.len()

@@ -8,7 +8,6 @@
 //! by its [`event`]s: both are fields of the same message, so that the two can be
 //! put together by laying their bytes side by side.
 
-use bytes::{BufMut, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 use sluice_event::batch::{Device, Page};
 use sluice_event::{Envelope, Event};
@@ -35,6 +34,8 @@ pub(crate) struct Head<'r, 'b> {
 trait Sink {
     fn put(&mut self, bytes: &[u8]);
     fn varint(&mut self, value: u64);
+    /// What stands before bytes: their field, and how many they are.
+    fn head(&mut self, key: u8, length: usize);
     /// A message that is `length` bytes long.
     fn nested(&mut self, length: usize, fields: &impl Message);
 }
@@ -58,14 +59,14 @@ struct Sdk<'r>(&'r str, &'r str);
 struct EnvelopeOf<'r, 'b>(&'r Head<'r, 'b>);
 
 /// `BatchRecord.envelope`, `.received_at`, `.source`.
-pub(crate) fn head(head: &Head<'_, '_>, out: &mut BytesMut) {
+pub(crate) fn head(head: &Head<'_, '_>, out: &mut Vec<u8>) {
     message(out, 1, &EnvelopeOf(head));
     int64(out, 2, head.received_at_ms);
     text(out, 3, head.source);
 }
 
 /// One `BatchRecord.events`.
-pub(crate) fn event(recorded: &Recorded<'_, '_>, out: &mut BytesMut) {
+pub(crate) fn event(recorded: &Recorded<'_, '_>, out: &mut Vec<u8>) {
     message(out, 4, &Counted { recorded, event_length: length(recorded.event) });
 }
 
@@ -170,15 +171,14 @@ impl Message for Page<'_> {
     }
 }
 
-// === the kinds of fields (protobuf encoding, "Message Structure") ===
+// === the kinds of fields (protobuf encoding, "Message Structure"); tags up to 15 ===
 
-fn message(out: &mut impl Sink, tag: u64, fields: &impl Message) {
+fn message(out: &mut impl Sink, tag: u8, fields: &impl Message) {
     counted(out, tag, length(fields), fields);
 }
 
-fn counted(out: &mut impl Sink, tag: u64, length: usize, fields: &impl Message) {
-    out.varint(tag << 3 | 2);
-    out.varint(length as u64);
+fn counted(out: &mut impl Sink, tag: u8, length: usize, fields: &impl Message) {
+    out.head(tag << 3 | 2, length);
     out.nested(length, fields);
 }
 
@@ -188,51 +188,60 @@ fn length(fields: &impl Message) -> usize {
     count.0
 }
 
-fn text(out: &mut impl Sink, tag: u64, value: &str) {
+fn text(out: &mut impl Sink, tag: u8, value: &str) {
     blob(out, tag, value.as_bytes());
 }
 
-fn blob(out: &mut impl Sink, tag: u64, value: &[u8]) {
+fn blob(out: &mut impl Sink, tag: u8, value: &[u8]) {
     if !value.is_empty() {
-        out.varint(tag << 3 | 2);
-        out.varint(value.len() as u64);
+        out.head(tag << 3 | 2, value.len());
         out.put(value);
     }
 }
 
-fn uint64(out: &mut impl Sink, tag: u64, value: u64) {
+fn uint64(out: &mut impl Sink, tag: u8, value: u64) {
     if value != 0 {
-        out.varint(tag << 3);
+        out.varint(u64::from(tag << 3));
         out.varint(value);
     }
 }
 
 /// Negative values take ten bytes, as in every implementation.
-fn int64(out: &mut impl Sink, tag: u64, value: i64) {
+fn int64(out: &mut impl Sink, tag: u8, value: i64) {
     uint64(out, tag, value as u64);
 }
 
 /// Zigzag: small negative values stay small.
-fn sint32(out: &mut impl Sink, tag: u64, value: i32) {
+fn sint32(out: &mut impl Sink, tag: u8, value: i32) {
     uint64(out, tag, u64::from(((value << 1) ^ (value >> 31)) as u32));
 }
 
 // === impl Sink ===
 
-impl Sink for BytesMut {
+impl Sink for Vec<u8> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.put_slice(bytes);
+        self.extend_from_slice(bytes);
     }
 
     #[inline]
     fn varint(&mut self, value: u64) {
         if value < 0x80 {
-            self.put_slice(&[value as u8]);
+            self.push(value as u8);
         } else if value < 0x4000 {
-            self.put_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
+            self.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
         } else {
             encode_varint(value, self);
+        }
+    }
+
+    #[inline]
+    fn head(&mut self, key: u8, length: usize) {
+        if length < 0x80 {
+            self.extend_from_slice(&[key, length as u8]);
+        } else {
+            self.push(key);
+            self.varint(length as u64);
         }
     }
 
@@ -248,6 +257,11 @@ impl Sink for Count {
 
     fn varint(&mut self, value: u64) {
         self.0 += encoded_len_varint(value);
+    }
+
+    fn head(&mut self, _: u8, length: usize) {
+        self.0 += 1;
+        self.varint(length as u64);
     }
 
     fn nested(&mut self, length: usize, _: &impl Message) {

@@ -149,7 +149,7 @@ proptest! {
         events in prop::collection::vec((any_event(), any::<u128>(), any::<[u64; 2]>()), 0..4),
         received_at_ms in any::<i64>(),
     ) {
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         let source = "native";
         head(&Head { app_id: "shop", envelope: &envelope, received_at_ms, source }, &mut bytes);
         let mut record = v1::BatchRecord {

@@ -1,7 +1,7 @@
 //! The part of a request that runs in the call: check, reserve, encode, hand
 //! over. It borrows from the body; what it leaves owns itself.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sluice_admit::{Admitted, Terms};
 use sluice_event::{Dialect, Envelope, Event, Grant, Parsed, Reason, Refusal};
 use sluice_remember::Verdict;
@@ -29,6 +29,8 @@ pub(crate) struct Slotted<'e, 'b> {
     pub(crate) admitted: Admitted,
 }
 
+/// Bytes of what opens a record, about.
+const HEAD_BYTES_USUAL: usize = 256;
 /// Bytes that an event takes in a record beside its texts, about.
 const EVENT_OVERHEAD_BYTES: usize = 96;
 
@@ -79,9 +81,9 @@ pub(crate) fn send(
     })?;
     let (app, partitions) = (AppHash::of(&grant.app_id), shared.log.partitions());
     let texts: usize = passed.iter().map(|it| it.event.bytes).sum();
-    let mut buffer = BytesMut::with_capacity(1024 + texts + passed.len() * EVENT_OVERHEAD_BYTES);
-    encode::head(head, &mut buffer);
-    let head = buffer.split().freeze();
+    let mut encoded = Vec::with_capacity(HEAD_BYTES_USUAL);
+    encode::head(head, &mut encoded);
+    let head = Bytes::from(encoded);
     let mut fresh = Vec::with_capacity(passed.len());
     let mut waiting = Vec::new();
     for (index, verdict) in reservations.verdicts().iter().enumerate() {
@@ -96,8 +98,9 @@ pub(crate) fn send(
             Verdict::Twin { .. } => {}
             Verdict::InFlight(waiter) => {
                 // Encoded now, while the body is here: its turn may yet come.
-                encode::event(&recorded(event), &mut buffer);
-                let encoded = buffer.split().freeze();
+                let mut encoded = Vec::new();
+                encode::event(&recorded(event), &mut encoded);
+                let encoded = Bytes::from(encoded);
                 let Admitted { key, fingerprint, .. } = event.admitted;
                 let partition = partition(app, event, partitions);
                 let event = Waiting { slot: event.slot, key, fingerprint, partition, encoded };
@@ -106,7 +109,8 @@ pub(crate) fn send(
         }
     }
     let max = shared.config.record_bytes_max;
-    let records = pack(fresh, &head, max, &mut buffer, |index, out| {
+    let room = head.len() * 2 + texts + passed.len() * EVENT_OVERHEAD_BYTES;
+    let records = pack(fresh, &head, max, Vec::with_capacity(room), |index, out| {
         encode::event(&recorded(&passed[index]), out);
     });
     let sent = records.into_iter().map(|packed| Sent::hand_over(shared, packed)).collect();

@@ -1,7 +1,7 @@
 //! Single steps of a call, as [`Collect`](crate::Collect) takes them, for
 //! whoever measures them: encoding and packing have no other face to the outside.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sluice_admit::Admitted;
 use sluice_event::{Dialect, Envelope, Event, Grant};
 
@@ -15,7 +15,7 @@ pub fn encode(
     envelope: &Envelope<'_>,
     admitted: &[(Event<'_>, Admitted)],
     received_at_ms: i64,
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) {
     encode::head(&head_of(grant, dialect, envelope, received_at_ms), out);
     for (slot, (event, admitted)) in admitted.iter().enumerate() {
@@ -29,8 +29,8 @@ pub fn encode(
 pub fn pack(head: &[u8], encoded: &[(u32, Bytes)], record_bytes_max: usize) -> Vec<(u32, Bytes)> {
     let events = encoded.iter().enumerate().map(|(index, (partition, _))| (*partition, index));
     let bytes: usize = encoded.iter().map(|(_, event)| event.len()).sum();
-    let mut buffer = BytesMut::with_capacity(head.len() + bytes);
-    let write = |index: usize, out: &mut BytesMut| out.extend_from_slice(&encoded[index].1);
-    let packed = crate::pack::pack(events.collect(), head, record_bytes_max, &mut buffer, write);
+    let buffer = Vec::with_capacity(head.len() + bytes);
+    let write = |index: usize, out: &mut Vec<u8>| out.extend_from_slice(&encoded[index].1);
+    let packed = crate::pack::pack(events.collect(), head, record_bytes_max, buffer, write);
     packed.into_iter().map(|packed| (packed.partition, packed.payload)).collect()
 }
