@@ -15,8 +15,9 @@ use crate::figures::{Counters, add};
 /// Idle cursors of one partition: the resolver's, and one for each lane that
 /// lags. More may be open while they are in use.
 const IDLE_MAX: usize = 3;
-/// A cursor that was not used for this long is closed.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(120);
+/// A cursor that was not used for this long is closed: until then it goes on fetching, which a
+/// collector that has read the tail at its start would pay for with each record.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The cursors of one log.
 pub(crate) struct Readers {
