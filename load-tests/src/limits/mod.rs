@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Args;
+use futures::{StreamExt, TryStreamExt, stream};
 use sluice_embedded::log::{EmbeddedLog, LogConfig};
 use sluice_seams::EventLog;
 
@@ -125,7 +126,8 @@ impl LimitsArgs {
     }
 }
 
-/// Appends groups of records to the embedded log, waiting for each group.
+/// Appends groups of records to the embedded log, with two groups of them under way as
+/// so many connections would have: while one is made durable, the next gathers.
 ///
 /// # Errors
 /// What the log said.
@@ -136,14 +138,13 @@ pub async fn embedded_log(
 ) -> Result<Spent, String> {
     let partitions = log.partitions();
     let watch = Stopwatch::start();
-    for _ in 0..groups {
-        let records = records.iter().enumerate();
-        let appends: Vec<_> =
-            records.map(|(n, record)| log.append(n as u32 % partitions, record.clone())).collect();
-        for append in appends {
-            append.await.map_err(|error| error.to_string())?;
-        }
-    }
+    let all = (0..groups).flat_map(|_| records.iter().enumerate());
+    let appends = all.map(|(n, record)| log.append(n as u32 % partitions, record.clone()));
+    stream::iter(appends)
+        .buffer_unordered(2 * records.len())
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(watch.spent())
 }
 

@@ -27,6 +27,7 @@ mod repair;
 mod retain;
 mod segment;
 mod shared;
+mod sync;
 mod writer;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The writer: one thread that takes all that is queued, writes it with one call
-//! a partition, syncs each touched file once, and only then answers.
+//! a partition, syncs each touched file once, all at the same time, and only then
+//! answers.
 //!
 //! While one group is being synced the next one gathers, so that the cost of a
 //! sync is shared by as many records as the disk is slow. Any error of a write or
@@ -8,11 +9,10 @@
 //! already thrown away.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sluice_seams::AppendError;
 
@@ -22,6 +22,7 @@ use super::partition::{MARK_EVERY_BYTES, Published, Segment};
 use super::queue::Pending;
 use super::segment::{Mark, SEGMENT_HEAD_BYTES, SegmentId};
 use super::shared::Shared;
+use super::sync::{Syncers, Unsynced, failed};
 
 /// When to try again while the disk is full: retention or a person must act.
 const RETRY_DISK_FULL: Duration = Duration::from_secs(5);
@@ -29,8 +30,8 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(5);
 /// The newest segment of a partition, as the writer sees it.
 #[derive(Debug)]
 pub(super) struct Active {
-    file: File,
-    path: PathBuf,
+    file: Arc<File>,
+    path: Arc<Path>,
     dir: PathBuf,
     id: SegmentId,
     seed: u32,
@@ -47,6 +48,7 @@ pub(super) struct Active {
 
 struct Writer<'a> {
     shared: &'a Shared,
+    syncers: Syncers<'a>,
     actives: Vec<Active>,
     /// Frames of one partition on their way to one write.
     buffer: Vec<u8>,
@@ -58,7 +60,15 @@ struct Watch<'a>(&'a Shared);
 /// Runs until the queue is closed and empty, or until the disk fails.
 pub(super) fn run(shared: &Arc<Shared>, actives: Vec<Active>) {
     let watch = Watch(shared);
-    let mut writer = Writer { shared, actives, buffer: Vec::new() };
+    std::thread::scope(|scope| {
+        let syncers = Syncers::start(shared, scope, actives.len());
+        work(Writer { shared, syncers, actives, buffer: Vec::new() });
+    });
+    std::mem::forget(watch);
+}
+
+fn work(mut writer: Writer<'_>) {
+    let shared = writer.shared;
     while let Some(work) = shared.queue.take(shared.config.group_bytes_max) {
         let bytes = work.records.iter().map(Pending::frame_bytes).sum();
         let rolled = work.rolls.iter().try_for_each(|&partition| writer.roll(partition));
@@ -86,7 +96,6 @@ pub(super) fn run(shared: &Arc<Shared>, actives: Vec<Active>) {
             }
         }
     }
-    std::mem::forget(watch);
 }
 
 fn answer_all(records: Vec<Pending>, error: &AppendError) {
@@ -122,9 +131,10 @@ impl Writer<'_> {
             }
             self.flush(partition)?;
         }
-        for run in order.chunk_by(|&a, &b| records[a].partition == records[b].partition) {
-            self.sync(records[run[0]].partition as usize)?;
-        }
+        let mut touched: Vec<_> =
+            order.iter().map(|&index| records[index].partition as usize).collect();
+        touched.dedup();
+        self.sync(&touched)?;
         let figures = &self.shared.figures;
         figures.groups.fetch_add(1, Ordering::Relaxed);
         figures.records.fetch_add(records.len() as u64, Ordering::Relaxed);
@@ -170,34 +180,31 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Syncs a partition and shows its readers what is new.
-    fn sync(&mut self, partition: usize) -> Result<(), String> {
-        let active = &mut self.actives[partition];
-        let begun = Instant::now();
-        self.shared
-            .config
-            .disk
-            .sync_data(&active.file, &active.path)
-            .map_err(failed("syncing", &active.path))?;
-        let figures = &self.shared.figures;
-        figures.syncs.fetch_add(1, Ordering::Relaxed);
-        let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        figures.sync_ns.fetch_add(took, Ordering::Relaxed);
-        active.durable = active.written;
-        self.shared.partitions[partition].publish(Published {
-            bytes: active.durable,
-            next: active.next,
-            first_ms: active.first_ms,
-            last_ms: active.last_ms,
-            marks: std::mem::take(&mut active.marks),
-        });
+    /// Syncs partitions, then shows their readers what is new.
+    fn sync(&mut self, partitions: &[usize]) -> Result<(), String> {
+        let unsynced = |&partition: &usize| {
+            let Active { file, path, .. } = &self.actives[partition];
+            Unsynced { file: Arc::clone(file), path: Arc::clone(path) }
+        };
+        self.syncers.sync(&partitions.iter().map(unsynced).collect::<Vec<_>>())?;
+        for &partition in partitions {
+            let active = &mut self.actives[partition];
+            active.durable = active.written;
+            self.shared.partitions[partition].publish(Published {
+                bytes: active.durable,
+                next: active.next,
+                first_ms: active.first_ms,
+                last_ms: active.last_ms,
+                marks: std::mem::take(&mut active.marks),
+            });
+        }
         Ok(())
     }
 
     /// Seals the newest segment and begins the next one. The old one is durable
     /// before the new one exists: that is what recovery relies on.
     fn seal(&mut self, partition: usize) -> Result<(), String> {
-        self.sync(partition)?;
+        self.sync(&[partition])?;
         let active = &mut self.actives[partition];
         let id = SegmentId { partition: active.id.partition, base: active.next };
         let (file, path) = make_segment(&*self.shared.config.disk, &active.dir, id)
@@ -232,23 +239,13 @@ impl Writer<'_> {
     }
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> String {
-    let path = path.to_owned();
-    move |error| {
-        format!(
-            "event log: {what} {} failed ({error}); it takes nothing more until the process is started anew",
-            path.display()
-        )
-    }
-}
-
 // === impl Active ===
 
 impl Active {
     pub(super) fn new(file: File, segment: &Segment, dir: &Path, next: u64, last_ms: i64) -> Self {
         Self {
-            file,
-            path: segment.path.clone(),
+            file: Arc::new(file),
+            path: segment.path.as_path().into(),
             dir: dir.to_owned(),
             id: segment.id,
             seed: segment.id.seed(),
