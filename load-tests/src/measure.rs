@@ -108,6 +108,25 @@ pub fn pin_to(cores: &[usize]) -> Result<(), String> {
     sched_setaffinity(None, &set).map_err(|error| format!("cores {cores:?}: {error}"))
 }
 
+/// Runs what works in this process on threads that may use these cores; blocks
+/// until it is done.
+///
+/// # Errors
+/// What it says, or that there are no such threads.
+pub fn on_cores<T: Send>(
+    cores: &[usize],
+    work: impl Future<Output = Result<T, String>> + Send,
+) -> Result<T, String> {
+    let run = || {
+        // Threads keep to the cores of the one that starts them.
+        pin_to(cores)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(|error| error.to_string())?.block_on(work)
+    };
+    let joined = || std::thread::scope(|scope| scope.spawn(run).join());
+    tokio::task::block_in_place(joined).map_err(|_| "it panicked".to_owned())?
+}
+
 /// Least, median and greatest CPU time of rounds, nanoseconds for one of `of`.
 pub fn spread(rounds: &[Spent], of: usize) -> [f64; 3] {
     let mut each: Vec<f64> =

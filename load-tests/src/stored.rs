@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use futures::{TryStreamExt, stream};
 use http::{Request, StatusCode};
+use parking_lot::Mutex;
 use serde_json::Value;
 use sluice_proto::v1::{Device, Envelope, RecordEvent};
 use sluice_query::{AppTerms, QueryApi, QueryConfig, QueryDeps, first_in};
@@ -19,6 +21,8 @@ use crate::population::{Population, Sent};
 use crate::traffic;
 
 const WRITE_EVENTS: usize = 5_000;
+/// Days that are filled side by side.
+const DAYS_AT_ONCE: usize = 3;
 const DAY_MS: i64 = 86_400_000;
 /// How far the time zone of the questions is ahead of UTC.
 pub const ZONE_MS: i64 = 8 * 3_600_000;
@@ -130,12 +134,18 @@ pub async fn write(store: &dyn DocumentStore, writes: Vec<DocumentWrite>) -> Res
 /// # Errors
 /// What the store said, or that it refused an event.
 pub async fn fill(store: &dyn DocumentStore, events: usize) -> Result<(), String> {
-    let (mut past, days) = (Past::new(), DAYS as usize);
-    for day in 0..days {
-        let count = events * (day + 1) / days - events * day / days;
-        past.file(store, day as i32, count).await?;
-    }
-    Ok(())
+    let (past, days) = (&Mutex::new(Past::new()), DAYS as usize);
+    let fill = async |day: usize| {
+        let mut left = events * (day + 1) / days - events * day / days;
+        while left > 0 {
+            let some = left.min(WRITE_EVENTS);
+            let events = past.lock().day(day as i32, some);
+            write(store, events).await?;
+            left -= some;
+        }
+        Ok(())
+    };
+    stream::iter((0..days).map(Ok)).try_for_each_concurrent(DAYS_AT_ONCE, fill).await
 }
 
 /// The query API over the store, at the end of its days.

@@ -109,8 +109,12 @@ impl Context {
         if self.embedded {
             return Err(LEFT_OUT.to_owned());
         }
-        let all: Vec<usize> = cores().into_iter().chain(self.other).collect();
-        tokio::task::block_in_place(|| Engine::up("elasticsearch", &all))
+        tokio::task::block_in_place(|| Engine::up("elasticsearch", &self.all_cores()))
+    }
+
+    /// Those of this process and of gateways.
+    pub fn all_cores(&self) -> Vec<usize> {
+        cores().into_iter().chain(self.other).collect()
     }
 
     /// A collector on the other core that appends to a topic of its own, lz4.

@@ -4,15 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
-
 use super::cores::Cores;
 use crate::children::{self, LogKind};
 use crate::crowd::now_ms;
 use crate::drive::Plan;
 use crate::drive::kind::Kind;
 use crate::gateway::Gateway;
-use crate::measure::pin_to;
+use crate::measure::on_cores;
 use crate::services::Engine;
 
 /// What the embedded log of a gateway may keep, bytes: rounds need not fill disks.
@@ -163,14 +161,7 @@ impl Context {
         &self,
         work: impl Future<Output = Result<T, String>> + Send,
     ) -> Result<T, String> {
-        let run = || {
-            // Threads keep to the cores of the one that starts them.
-            pin_to(&self.cores.all())?;
-            let runtime = Builder::new_multi_thread().enable_all().build();
-            runtime.map_err(|error| error.to_string())?.block_on(work)
-        };
-        let joined = || std::thread::scope(|scope| scope.spawn(run).join());
-        tokio::task::block_in_place(joined).map_err(|_| "it panicked".to_owned())?
+        on_cores(&self.cores.all(), work)
     }
 
     /// A new folder.
