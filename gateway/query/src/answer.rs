@@ -45,14 +45,16 @@ pub async fn answer(terms: Terms<'_>, request: &Request) -> Result<(Value, usize
         warnings: Vec::new(),
         exact: true,
     };
-    never_seen(&mut run).await?;
-
     let grouping = Grouping::by(request, request.range)?;
     let mut groupings = vec![grouping.clone()];
     if request.totals {
         groupings.push(Grouping::total(request.range));
     }
-    let mut sets = run.rows(request.range, &groupings).await?.into_iter();
+    // At the same time: what the app has sent says nothing about the rows.
+    let never_seen = never_seen(terms.documents, &terms.app_id, request);
+    let (unseen, sets) = futures::try_join!(never_seen, run.rows(request.range, &groupings))?;
+    run.warnings.splice(0..0, unseen);
+    let mut sets = sets.into_iter();
     let mut rows = sets.next().unwrap_or_else(|| Rows::new(Vec::new()));
     let totals = sets.next().map(|rows| metrics_of(rows.get(&Vec::new())));
     if request.empty_rows {
@@ -109,13 +111,17 @@ async fn compare(run: &mut Run<'_>, keys: &[&RowKey]) -> Result<Option<Value>, P
     Ok(Some(Value::Object(body)))
 }
 
-/// Warns of properties and identities that the app has never sent.
-async fn never_seen(run: &mut Run<'_>) -> Result<(), Problem> {
-    let (properties, ids) = named_paths(run.request);
+/// Warnings of properties and identities that the app has never sent.
+async fn never_seen(
+    documents: &dyn DocumentStore,
+    app_id: &str,
+    request: &Request,
+) -> Result<Vec<String>, Problem> {
+    let (properties, ids) = named_paths(request);
     if properties.is_empty() && ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let catalogue = run.documents.catalogue(&run.app_id).await?;
+    let catalogue = documents.catalogue(app_id).await?;
     let missing = |wanted: &std::collections::HashSet<String>, seen: &[String], prefix: &str| {
         let mut missing: Vec<String> = (wanted.iter())
             .filter(|name| !seen.contains(name))
@@ -124,9 +130,9 @@ async fn never_seen(run: &mut Run<'_>) -> Result<(), Problem> {
         missing.sort_unstable();
         missing
     };
-    run.warnings.extend(missing(&properties, &catalogue.properties, "properties."));
-    run.warnings.extend(missing(&ids, &catalogue.ids, "ids."));
-    Ok(())
+    let mut warnings = missing(&properties, &catalogue.properties, "properties.");
+    warnings.extend(missing(&ids, &catalogue.ids, "ids."));
+    Ok(warnings)
 }
 
 fn meta(
