@@ -201,8 +201,10 @@ impl ProducerContext for Reports {
             }
         };
         shared.settle(bytes);
+        // Before the answer: who sends again once it knows is not one of those that waited
+        // behind this record.
+        self.0.reported(partition, timed_out);
         // Whoever waited may have gone away; the record is where it is.
         let _ = done.send(outcome);
-        self.0.reported(partition, timed_out);
     }
 }
