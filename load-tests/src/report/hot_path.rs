@@ -155,6 +155,15 @@ fn built() -> Result<PathBuf, String> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // `cargo run` says of which package this is; build scripts that look at it would take
+    // their crates, and all that use them, for changed.
+    let of_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_package) {
+            cargo.env_remove(name);
+        }
+    }
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let status = cargo.current_dir(root).stdin(Stdio::null()).status();
     let status = status.map_err(|error| format!("cargo: {error}"))?;
