@@ -28,7 +28,7 @@ pub(crate) const TYPES: [(&str, EventType); 8] = [
 ];
 
 /// What an event takes, about, for room made ahead.
-const EVENT_BYTES_USUAL: usize = 256;
+const EVENT_BYTES_USUAL: usize = 400;
 
 /// An event in the making, and the first thing that was wrong with it.
 struct Draft<'e, 'b> {
