@@ -1,5 +1,7 @@
 //! Packs events into records: one partition each, in order, bounded in bytes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 /// A record ready for the log.
@@ -11,36 +13,35 @@ pub(crate) struct Packed {
     pub(crate) payload: Bytes,
 }
 
-/// Packs events, given as `(partition, index)`, into records. `head` opens each
-/// record, `write` appends the event of an index to `buffer`, which all of them
-/// share. Within a partition the order of the indices stays.
+/// Packs events, given as `(partition, index)`, into records, in memory of about
+/// `room` bytes that all of them share. `head` opens each record, `write` appends the
+/// event of an index. Within a partition the order of the indices stays.
 pub(crate) fn pack(
     mut events: Vec<(u32, usize)>,
     head: &[u8],
     record_bytes_max: usize,
-    mut buffer: Vec<u8>,
+    room: usize,
     mut write: impl FnMut(usize, &mut Vec<u8>),
 ) -> Vec<Packed> {
     events.sort_unstable();
-    buffer.clear();
-    let (mut records, mut members, mut start) = (Vec::new(), Vec::new(), 0);
+    let mut buffer = Vec::with_capacity(room);
+    let (mut records, mut first, mut start) = (Vec::new(), 0, 0);
     for (at, &(partition, index)) in events.iter().enumerate() {
-        if members.is_empty() {
+        if at == first {
             start = buffer.len();
             buffer.extend_from_slice(head);
-            members.reserve_exact(events.len() - at);
         }
         write(index, &mut buffer);
-        members.push(index);
         let next = events.get(at + 1).map(|&(partition, _)| partition);
         if next != Some(partition) || buffer.len() - start >= record_bytes_max {
-            records.push((partition, std::mem::take(&mut members), start..buffer.len()));
+            records.push((partition, &events[first..=at], start..buffer.len()));
+            first = at + 1;
         }
     }
     let buffer = Bytes::from(buffer);
-    let packed = |(partition, members, bytes)| {
-        let payload = buffer.slice(bytes);
-        Packed { partition, members, payload }
+    let packed = |(partition, events, bytes): (u32, &[(u32, usize)], Range<usize>)| {
+        let members = events.iter().map(|&(_, index)| index).collect();
+        Packed { partition, members, payload: buffer.slice(bytes) }
     };
     records.into_iter().map(packed).collect()
 }
@@ -53,7 +54,7 @@ mod tests {
     fn one_partition_a_record_in_order_and_bounded() {
         let events = vec![(1, 0), (0, 1), (1, 2), (1, 3), (0, 4)];
         let write = |index: usize, out: &mut Vec<u8>| out.extend_from_slice(&[index as u8; 2]);
-        let records = pack(events, b"h", 5, Vec::new(), write);
+        let records = pack(events, b"h", 5, 0, write);
         let seen: Vec<_> = records
             .iter()
             .map(|record| (record.partition, record.members.clone(), record.payload.to_vec()))

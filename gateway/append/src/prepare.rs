@@ -110,7 +110,7 @@ pub(crate) fn send(
     }
     let max = shared.config.record_bytes_max;
     let room = head.len() * 2 + texts + passed.len() * EVENT_OVERHEAD_BYTES;
-    let records = pack(fresh, &head, max, Vec::with_capacity(room), |index, out| {
+    let records = pack(fresh, &head, max, room, |index, out| {
         encode::event(&recorded(&passed[index]), out);
     });
     let sent = records.into_iter().map(|packed| Sent::hand_over(shared, packed)).collect();

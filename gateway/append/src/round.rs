@@ -85,7 +85,7 @@ impl Round {
             }
         }
         let max = shared.config.record_bytes_max;
-        let records = crate::pack::pack(fresh, head, max, Vec::new(), |index, out| {
+        let records = crate::pack::pack(fresh, head, max, 0, |index, out| {
             out.extend_from_slice(&events[index].encoded);
         });
         let sent = records.into_iter().map(|packed| Sent::hand_over(shared, packed)).collect();

@@ -29,8 +29,8 @@ pub fn encode(
 pub fn pack(head: &[u8], encoded: &[(u32, Bytes)], record_bytes_max: usize) -> Vec<(u32, Bytes)> {
     let events = encoded.iter().enumerate().map(|(index, (partition, _))| (*partition, index));
     let bytes: usize = encoded.iter().map(|(_, event)| event.len()).sum();
-    let buffer = Vec::with_capacity(head.len() + bytes);
     let write = |index: usize, out: &mut Vec<u8>| out.extend_from_slice(&encoded[index].1);
-    let packed = crate::pack::pack(events.collect(), head, record_bytes_max, buffer, write);
+    let packed =
+        crate::pack::pack(events.collect(), head, record_bytes_max, head.len() + bytes, write);
     packed.into_iter().map(|packed| (packed.partition, packed.payload)).collect()
 }

@@ -350,25 +350,21 @@ impl<'b> Cursor<'b> {
         Ok(self.since(start))
     }
 
-    /// Takes a string without its quotes; the flag says that it has escapes.
+    /// Takes a string without its quotes, escapes as written.
     #[inline]
-    fn quoted(&mut self) -> Walk<(&'b str, bool)> {
+    fn quoted(&mut self) -> Walk<&'b str> {
         let bytes = self.text.as_bytes();
         self.at += 1;
         let start = self.at;
-        let mut escaped = false;
         loop {
             self.at = plain_end(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
                     let inside = self.since(start);
                     self.at += 1;
-                    return Ok((inside, escaped));
+                    return Ok(inside);
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => return self.broken("no bare control character in a string"),
                 None => return self.broken("'\"'"),
             }
@@ -406,8 +402,7 @@ impl<'b> Cursor<'b> {
     /// A string that has escapes, or is none.
     #[cold]
     fn special_text(&mut self) -> Walk<Text<'b>> {
-        let (inside, escaped) = self.quoted()?;
-        Ok(if escaped { Cow::Owned(unescape(inside)) } else { Cow::Borrowed(inside) })
+        self.quoted().map(|inside| Cow::Owned(unescape(inside)))
     }
 }
 

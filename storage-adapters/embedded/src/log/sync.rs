@@ -68,10 +68,10 @@ impl<'a> Syncers<'a> {
     pub(super) fn sync(&self, files: &[Unsynced]) -> Result<(), String> {
         let mut outcome = Ok(());
         for some in files.chunks(self.threads.len() + 1) {
-            let (own, others) = some.split_at(1);
+            let Some((own, others)) = some.split_first() else { break };
             let busy = self.threads.iter().zip(others);
             let busy: Vec<_> = busy.map(|(thread, file)| (thread, thread.begin(file))).collect();
-            outcome = outcome.and(own.iter().try_for_each(|file| sync(self.shared, file)));
+            outcome = outcome.and(sync(self.shared, own));
             for (thread, begun) in busy {
                 outcome = outcome.and(begun.and_then(|()| thread.end()));
             }
