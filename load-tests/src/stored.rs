@@ -54,11 +54,11 @@ fn document(sent: &Sent, envelope: &Arc<Envelope>, number: usize) -> EventDocume
     }
 }
 
-/// Events of past days, made a day's piece at a time.
+/// Events of past days, made a day's piece at a time; days may be filed side by side.
 pub struct Past {
-    population: Population,
     envelope: Arc<Envelope>,
-    made: usize,
+    /// Who makes them, and how many were made.
+    makers: Mutex<(Population, usize)>,
 }
 
 // === impl Past ===
@@ -75,19 +75,20 @@ impl Past {
             ..Envelope::default()
         });
         let population = Population::new(7, "0193a5b2-7c4d-7e8f-9a0b", 50_000, 200);
-        Self { population, envelope, made: 0 }
+        Self { envelope, makers: Mutex::new((population, 0)) }
     }
 
     /// `count` events spread over a day; day 0 is the first.
-    pub fn day(&mut self, day: i32, count: usize) -> Vec<DocumentWrite> {
+    pub fn day(&self, day: i32, count: usize) -> Vec<DocumentWrite> {
+        let (population, made) = &mut *self.makers.lock();
         let from = FIRST_MS + i64::from(day) * DAY_MS + 60_000;
         let event = |at: usize| {
             let spread = (at as i64 * (DAY_MS - 120_000)) / count as i64;
-            let sent = self.population.event(from + spread);
-            DocumentWrite::Event(document(&sent, &self.envelope, self.made + at))
+            let sent = population.event(from + spread);
+            DocumentWrite::Event(document(&sent, &self.envelope, *made + at))
         };
         let events = (0..count).map(event).collect();
-        self.made += count;
+        *made += count;
         events
     }
 
@@ -96,7 +97,7 @@ impl Past {
     /// # Errors
     /// What the store said, or that it refused an event.
     pub async fn file(
-        &mut self,
+        &self,
         store: &dyn DocumentStore,
         day: i32,
         count: usize,
@@ -134,16 +135,10 @@ pub async fn write(store: &dyn DocumentStore, writes: Vec<DocumentWrite>) -> Res
 /// # Errors
 /// What the store said, or that it refused an event.
 pub async fn fill(store: &dyn DocumentStore, events: usize) -> Result<(), String> {
-    let (past, days) = (&Mutex::new(Past::new()), DAYS as usize);
-    let fill = async |day: usize| {
-        let mut left = events * (day + 1) / days - events * day / days;
-        while left > 0 {
-            let some = left.min(WRITE_EVENTS);
-            let events = past.lock().day(day as i32, some);
-            write(store, events).await?;
-            left -= some;
-        }
-        Ok(())
+    let (past, days) = (&Past::new(), DAYS as usize);
+    let fill = |day: usize| {
+        let count = events * (day + 1) / days - events * day / days;
+        past.file(store, day as i32, count)
     };
     stream::iter((0..days).map(Ok)).try_for_each_concurrent(DAYS_AT_ONCE, fill).await
 }

@@ -82,7 +82,7 @@ async fn load(
     };
     let store = ElasticsearchDocuments::open(config, Deps { now_ms: Arc::new(now_ms) }).await;
     let store = store.map_err(|error| error.to_string())?;
-    let (mut past, mut events, begun) = (Past::new(), 0, Instant::now());
+    let (past, mut events, begun) = (Past::new(), 0, Instant::now());
     let wanted = context.size(EVENTS, EVENTS_QUICK);
     while events < wanted && begun.elapsed() < LOAD_MAX {
         let piece = (wanted - events).div_ceil(DAYS as usize).min(PIECE);

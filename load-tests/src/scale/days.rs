@@ -31,7 +31,7 @@ pub async fn measure(context: &Context) -> Result<Table, String> {
     let store = EmbeddedDocuments::open(DocumentsConfig::new(folder.as_ref()));
     let store = store.map_err(|error| error.to_string())?;
     let wanted = context.size(EVENTS, EVENTS_QUICK);
-    let (mut past, begun) = (Past::new(), Instant::now());
+    let (past, begun) = (Past::new(), Instant::now());
     past.file(&store, 0, wanted).await?;
     // The first day says how long the others will take.
     let affordable = FILL_MAX.as_secs_f64() / f64::from(most) / begun.elapsed().as_secs_f64();

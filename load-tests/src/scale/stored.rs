@@ -28,7 +28,7 @@ pub async fn measure(context: &Context) -> Result<Table, String> {
     let folder = context.folder("stored")?;
     let store = EmbeddedDocuments::open(DocumentsConfig::new(folder.as_ref()));
     let store = store.map_err(|error| error.to_string())?;
-    let (mut past, mut stored, bound) = (Past::new(), 0, Bound::within(FILL_MAX));
+    let (past, mut stored, bound) = (Past::new(), 0, Bound::within(FILL_MAX));
     let router = api_on(store.clone(), DAYS);
     for events in if context.quick { &EVENTS_QUICK[..] } else { &EVENTS[..] } {
         while stored < *events && !bound.over() {
