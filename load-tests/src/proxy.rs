@@ -25,6 +25,8 @@ pub enum Fault {
     Reset,
     /// Half open: connections stay, nothing passes in either direction.
     Silent,
+    /// Replies pass, requests do not.
+    HeldRequests,
     /// Requests pass, every piece of a reply waits this long.
     LateReplies(Duration),
     /// Requests pass; where a reply comes, the connection is reset instead.
@@ -143,6 +145,15 @@ async fn relay(
     }
 }
 
+// === impl Fault ===
+
+impl Fault {
+    /// Whether nothing flows this way for as long as it holds.
+    fn holds(self, way: Way) -> bool {
+        self == Self::Silent || (self, way) == (Self::HeldRequests, Way::Request)
+    }
+}
+
 // === impl Flow ===
 
 impl Flow {
@@ -153,7 +164,7 @@ impl Flow {
             if fault == Fault::Reset {
                 return;
             }
-            if fault == Fault::Silent {
+            if fault.holds(self.way) {
                 if self.fault.changed().await.is_err() {
                     return;
                 }
@@ -187,7 +198,7 @@ impl Flow {
                     tokio::time::sleep(late).await;
                     return true;
                 }
-                (Fault::Silent, _) => {
+                (fault, way) if fault.holds(way) => {
                     if self.fault.changed().await.is_err() {
                         return false;
                     }
@@ -236,6 +247,15 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(ask(&mut client).await.expect("late"), b'x');
         assert!(begun.elapsed() >= Duration::from_millis(80));
+
+        client.write_all(b"x").await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        proxy.set(Fault::HeldRequests);
+        assert_eq!(client.read_u8().await.expect("a reply passes"), b'x');
+        let held = tokio::time::timeout(Duration::from_millis(80), ask(&mut client)).await;
+        assert!(held.is_err(), "no request passes");
+        proxy.set(Fault::None);
+        assert_eq!(client.read_u8().await.expect("what waited"), b'x');
 
         proxy.set(Fault::Silent);
         let silent = tokio::time::timeout(Duration::from_millis(80), ask(&mut client)).await;

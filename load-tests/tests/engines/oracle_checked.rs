@@ -43,13 +43,22 @@ async fn acknowledges_early(cluster: &mut Cluster, sender: &Sender) {
     println!("acknowledge early: {} acknowledged and lost, seen", verdict.lost.len());
 }
 
-/// The log's end is committed; the worker dies with batches on their way.
+/// The log's end is committed; the worker dies with records that never left it.
 async fn commits_the_maximum(cluster: &mut Cluster, sender: &Sender) {
     let healthy = cluster.workers.remove(0);
     assert!(tokio::task::block_in_place(|| healthy.stop()), "a drain ends cleanly");
     let worker = cluster.process("fan-out", &broken("commit_maximum"));
+    // Late replies: each lane has a batch under way, and records wait behind it.
+    cluster.proxies.elasticsearch.set(Fault::LateReplies(Duration::from_secs(1)));
     let crowd = load(cluster, sender, "maximum").await;
+    // The batches under way are still answered, and their lanes commit; what waited
+    // behind them does not get out any more.
+    cluster.proxies.elasticsearch.set(Fault::HeldRequests);
+    tokio::time::sleep(Duration::from_secs(2)).await;
     worker.kill();
+    cluster.proxies.elasticsearch.set(Fault::Reset);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.proxies.elasticsearch.set(Fault::None);
     crowd.finish().await.expect("delivered");
     let healthy = cluster.process("fan-out", &[]);
     cluster.workers.push(healthy);
