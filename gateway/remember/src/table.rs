@@ -3,9 +3,9 @@
 //! A key lives in one bucket, chosen by its hash, of [`WAYS`] slots that are filled and
 //! overwritten in a ring: the newest key of a bucket pushes out the oldest. So nothing is
 //! ever moved, grown or swept, and a key that is not there (the usual case) is told from
-//! one cache line: the bucket's first, which holds 15 bits of each key's hash. All 128 bits
+//! one cache line: the bucket's first, which holds 16 bits of each key's hash. All 128 bits
 //! of a key are compared before it counts as found. A key takes 23.3 bytes, all included,
-//! and touches two lines at most.
+//! and touches two lines (one key of a bucket three).
 //!
 //! How long a key stays is chance, as how many fall into its bucket is: by the time that as
 //! many new keys came as the table has slots, half of the old ones are there; by 40 % of
@@ -14,47 +14,66 @@
 //! Words are atomic so that a line can be asked for without the lock
 //! ([`Table::approach`]): a batch then waits for memory once and not once a key. Whoever
 //! reads or writes for good holds the lock of the key's part, which orders all of it.
+//!
+//! ```text
+//! line 0     tags of slots 0–3 | 4–7 | 8–11 | 12–15 | 16–19 | 20, 21, next | key of slot 0
+//! line 1–7   key | key | key | two fingerprints | two fingerprints
+//! ```
+//!
+//! The fourth fingerprint of line 1 is that of slot 0; those of lines 2 to 7 are unused.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Keys of a bucket.
 pub(crate) const WAYS: usize = 22;
 /// Bytes of a bucket: eight cache lines.
 pub(crate) const BUCKET_BYTES: usize = size_of::<Bucket>();
 
-/// Words of tags, two lanes of 16 bits to a word; then comes the first slot.
-const TAG_WORDS: usize = WAYS / 2;
-/// Words of a slot: four of key, one of fingerprint.
-const SLOT_WORDS: usize = 5;
-/// Words of a cache line: three slots, where there are no tags.
-const LINE_WORDS: usize = 16;
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 const BUCKET_WORDS: usize = 8 * LINE_WORDS;
+/// Tags of a word.
+const LANES: usize = 4;
+const LANE_BITS: usize = 16;
+/// Words of tags; after the last tag comes the number of the slot that is overwritten next.
+const TAG_WORDS: usize = 6;
+/// One in each lane.
+const ONES: u64 = 0x0001_0001_0001_0001;
+/// The least tag: no number of a slot, and no empty lane, is taken for one.
+const TAG_MIN: u16 = 32;
+/// Slots of a line, but for the first.
+const LINE_SLOTS: usize = 3;
 
-/// The tag in a lane. The bits above the tags of the first five lanes are the number of the
-/// slot which is overwritten next, lowest first.
-const TAG: u16 = 0x7fff;
-const NEXT: u32 = 0x8000_8000;
-const NEXT_WORDS: usize = 3;
+const _: () = assert!(TAG_WORDS * LANES > WAYS && WAYS < TAG_MIN as usize);
+const _: () = assert!(1 + (BUCKET_WORDS / LINE_WORDS - 1) * LINE_SLOTS == WAYS);
 
-const _: () = assert!(TAG_WORDS + SLOT_WORDS == LINE_WORDS);
-const _: () = assert!(1 + (BUCKET_WORDS / LINE_WORDS - 1) * 3 == WAYS);
-const _: () = assert!(WAYS <= 1 << (NEXT_WORDS * 2 - 1));
-
-/// Where each slot begins: the first one behind the tags, three to each line after that.
-const SLOTS: [usize; WAYS] = {
-    let mut slots = [TAG_WORDS; WAYS];
+/// Where the key of each slot begins: two words.
+const KEYS: [usize; WAYS] = {
+    let mut keys = [TAG_WORDS; WAYS];
     let mut way = 1;
     while way < WAYS {
-        slots[way] = way.div_ceil(3) * LINE_WORDS + (way - 1) % 3 * SLOT_WORDS;
+        keys[way] = way.div_ceil(LINE_SLOTS) * LINE_WORDS + (way - 1) % LINE_SLOTS * 2;
         way += 1;
     }
-    slots
+    keys
+};
+
+/// Where the fingerprint of each slot is: a word, and the bits below it there.
+const FINGERPRINTS: [(usize, usize); WAYS] = {
+    let mut places = [(2 * LINE_WORDS - 1, 32); WAYS];
+    let mut way = 1;
+    while way < WAYS {
+        let (line, at) = (way.div_ceil(LINE_SLOTS), (way - 1) % LINE_SLOTS);
+        places[way] = (line * LINE_WORDS + LINE_SLOTS * 2 + at / 2, at % 2 * 32);
+        way += 1;
+    }
+    places
 };
 
 /// Tags and slots. All zero: empty.
 #[repr(align(64))]
-struct Bucket([AtomicU32; BUCKET_WORDS]);
+struct Bucket([AtomicU64; BUCKET_WORDS]);
 
 /// A table that is allocated with its first key.
 pub(crate) struct Table {
@@ -81,13 +100,13 @@ impl Table {
     }
 
     /// Asks memory for the first line of a key's bucket. What it returns means nothing.
-    pub(crate) fn approach(&self, hash: u64) -> u32 {
+    pub(crate) fn approach(&self, hash: u64) -> u64 {
         self.bucket(hash).map_or(0, |bucket| bucket.word(0))
     }
 
     /// Asks memory for the slot that a key would take; after [`approach`](Self::approach).
-    pub(crate) fn approach_slot(&self, hash: u64) -> u32 {
-        self.bucket(hash).map_or(0, |bucket| bucket.word(SLOTS[bucket.next()]))
+    pub(crate) fn approach_slot(&self, hash: u64) -> u64 {
+        self.bucket(hash).map_or(0, |bucket| bucket.word(KEYS[bucket.next()]))
     }
 
     /// The fingerprint of a key.
@@ -95,8 +114,8 @@ impl Table {
         self.bucket(hash)?.get(key, tag(hash))
     }
 
-    /// Remembers a key that is not in the table, with a fingerprint that is not 0; whether
-    /// another was forgotten for it. One that is there takes another slot.
+    /// Remembers a key that is not in the table, with a fingerprint; whether another was
+    /// forgotten for it. One that is there takes another slot.
     pub(crate) fn insert(&self, key: u128, fingerprint: u32, hash: u64) -> bool {
         let count = self.count;
         let buckets = self.buckets.get_or_init(|| (0..count).map(|_| Bucket::new()).collect());
@@ -113,84 +132,73 @@ fn home(hash: u64, count: usize) -> usize {
     ((u64::from(hash as u32) * count as u64) >> 32) as usize
 }
 
-/// 15 bits of the hash that neither the bucket nor the table depends on; never 0, which
-/// marks an empty slot.
+/// 16 bits of the hash that neither the bucket nor the table depends on.
 fn tag(hash: u64) -> u16 {
-    ((hash >> 32) as u16 & TAG).max(1)
+    ((hash >> 32) as u16).max(TAG_MIN)
 }
 
 // === impl Bucket ===
 
 impl Bucket {
     fn new() -> Self {
-        Self([const { AtomicU32::new(0) }; BUCKET_WORDS])
+        Self([const { AtomicU64::new(0) }; BUCKET_WORDS])
     }
 
-    fn word(&self, at: usize) -> u32 {
+    fn word(&self, at: usize) -> u64 {
         self.0[at].load(Relaxed)
+    }
+
+    /// A lane of the words of tags.
+    fn lane(&self, at: usize) -> u16 {
+        (self.word(at / LANES) >> (at % LANES * LANE_BITS)) as u16
+    }
+
+    fn set_lane(&self, at: usize, value: u16) {
+        let shift = at % LANES * LANE_BITS;
+        let others = self.word(at / LANES) & !(u64::from(u16::MAX) << shift);
+        self.0[at / LANES].store(others | u64::from(value) << shift, Relaxed);
     }
 
     /// The slot that is overwritten next.
     fn next(&self) -> usize {
-        (0..NEXT_WORDS).fold(0, |next, word| {
-            let marked = self.word(word) & NEXT;
-            next | ((marked >> 15 | marked >> 30) as usize & 3) << (word * 2)
-        })
+        // Never beyond, which the compiler does not know.
+        usize::from(self.lane(WAYS)).min(WAYS - 1)
     }
 
-    fn set_next(&self, next: usize) {
-        for word in 0..NEXT_WORDS {
-            let bits = (next >> (word * 2)) as u32;
-            let marks = (bits & 1) << 15 | (bits >> 1 & 1) << 31;
-            self.0[word].store(self.word(word) & !NEXT | marks, Relaxed);
-        }
-    }
-
-    /// Lanes that hold a tag, as the upper bit of each.
-    fn hits(&self, word: usize, wanted: u32) -> u32 {
-        let differing = (self.word(word) & !NEXT) ^ wanted;
-        // A sum of 15 bits does not carry into the next lane.
-        !(differing + (NEXT - 0x0001_0001)) & NEXT
+    /// Whether some lane is a tag: not zero where it is. `wanted` is that tag in each lane.
+    fn hits(&self, wanted: u64) -> u64 {
+        // A lane that is zero borrows from its upper bit (Warren, Hacker's Delight, 6-1).
+        let zero = |lanes: u64| lanes.wrapping_sub(ONES) & !lanes & (ONES << (LANE_BITS - 1));
+        (0..TAG_WORDS).fold(0, |hits, at| hits | zero(self.word(at) ^ wanted))
     }
 
     fn get(&self, key: u128, tag: u16) -> Option<u32> {
-        let wanted = u32::from(tag) * 0x0001_0001;
         // Nearly always none: told without a branch for each.
-        if (0..TAG_WORDS).fold(0, |hits, word| hits | self.hits(word, wanted)) == 0 {
+        if self.hits(u64::from(tag) * ONES) == 0 {
             return None;
         }
-        for (way, slot) in SLOTS.into_iter().enumerate() {
-            let hit = self.hits(way / 2, wanted) >> (way % 2 * 16 + 15) & 1 == 1;
-            if hit && self.key(way) == key {
-                return Some(self.word(slot + 4));
-            }
-        }
-        None
+        let held = |&way: &usize| self.lane(way) == tag && self.key(way) == key;
+        let (at, shift) = FINGERPRINTS[(0..WAYS).find(held)?];
+        Some((self.word(at) >> shift) as u32)
     }
 
     fn key(&self, way: usize) -> u128 {
-        let at = SLOTS[way];
-        (0..4).rev().fold(0, |key, word| (key << 32) | u128::from(self.word(at + word)))
+        let at = KEYS[way];
+        u128::from(self.word(at + 1)) << 64 | u128::from(self.word(at))
     }
 
     fn insert(&self, key: u128, fingerprint: u32, tag: u16) -> bool {
         let way = self.next();
-        let forgets = self.set_tag(way, tag) != 0;
-        self.set_next(if way + 1 < WAYS { way + 1 } else { 0 });
-        let slot = &self.0[SLOTS[way]..][..SLOT_WORDS];
-        for (n, word) in slot[..4].iter().enumerate() {
-            word.store((key >> (32 * n)) as u32, Relaxed);
-        }
-        slot[4].store(fingerprint, Relaxed);
+        let forgets = self.lane(way) != 0;
+        self.set_lane(way, tag);
+        self.set_lane(WAYS, if way + 1 < WAYS { way as u16 + 1 } else { 0 });
+        let at = KEYS[way];
+        self.0[at].store(key as u64, Relaxed);
+        self.0[at + 1].store((key >> 64) as u64, Relaxed);
+        let (at, shift) = FINGERPRINTS[way];
+        let other = self.word(at) & !(u64::from(u32::MAX) << shift);
+        self.0[at].store(other | u64::from(fingerprint) << shift, Relaxed);
         forgets
-    }
-
-    /// Returns the tag before.
-    fn set_tag(&self, way: usize, tag: u16) -> u16 {
-        let (word, shift) = (self.word(way / 2), way % 2 * 16);
-        let others = word & !(u32::from(TAG) << shift);
-        self.0[way / 2].store(others | u32::from(tag) << shift, Relaxed);
-        (word >> shift) as u16 & TAG
     }
 }
 
@@ -209,13 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn no_slot_lies_across_lines_or_over_another() {
-        let mut taken = [false; BUCKET_WORDS];
-        taken[..TAG_WORDS].fill(true);
-        for (way, slot) in SLOTS.into_iter().enumerate() {
-            let words = slot..slot + SLOT_WORDS;
-            assert_eq!(words.start / LINE_WORDS, (words.end - 1) / LINE_WORDS, "{way}");
-            words.for_each(|word| assert!(!std::mem::replace(&mut taken[word], true), "{way}"));
+    fn no_slot_lies_over_another_and_all_but_one_in_one_line() {
+        // Halves of words.
+        let mut taken = [false; 2 * BUCKET_WORDS];
+        taken[..2 * TAG_WORDS].fill(true);
+        for way in 0..WAYS {
+            let (at, shift) = FINGERPRINTS[way];
+            assert_eq!(KEYS[way] / LINE_WORDS == at / LINE_WORDS, way != 0, "{way}");
+            assert_eq!(KEYS[way] / LINE_WORDS, (KEYS[way] + 1) / LINE_WORDS, "{way}");
+            let halves = (2 * KEYS[way]..2 * KEYS[way] + 4).chain([2 * at + shift / 32]);
+            for half in halves {
+                assert!(!std::mem::replace(&mut taken[half], true), "{way}");
+            }
         }
     }
 
