@@ -138,8 +138,8 @@ pub async fn embedded_log(
 ) -> Result<Spent, String> {
     let partitions = log.partitions();
     let watch = Stopwatch::start();
-    let all = (0..groups).flat_map(|_| records.iter().enumerate());
-    let appends = all.map(|(n, record)| log.append(n as u32 % partitions, record.clone()));
+    let appends = (0..groups * records.len()).map(|n| n % records.len());
+    let appends = appends.map(|n| log.append(n as u32 % partitions, records[n].clone()));
     stream::iter(appends)
         .buffer_unordered(2 * records.len())
         .try_for_each(|_| std::future::ready(Ok(())))

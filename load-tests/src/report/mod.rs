@@ -102,7 +102,7 @@ impl Section {
             Self::Door => door::measure(context).await,
             Self::Kafka => kafka::measure(context).await,
             Self::Latency => latency::measure(context).await,
-            Self::Log => log::measure(context).await,
+            Self::Log => on_cores(&context.all_cores(), log::measure(context)),
             Self::Remembered => remembered::measure(context),
             Self::HotPath => hot_path::measure(context).await,
             Self::Overload => overload::measure(context).await,

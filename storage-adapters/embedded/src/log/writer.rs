@@ -1,6 +1,6 @@
-//! The writer: one thread that takes all that is queued, writes it with one call
-//! a partition, syncs each touched file once, all at the same time, and only then
-//! answers.
+//! The writer: one thread that takes all that is queued, has it written with one
+//! call a partition and each touched file synced once, all at the same time, and
+//! only then answers.
 //!
 //! While one group is being synced the next one gathers, so that the cost of a
 //! sync is shared by as many records as the disk is slow. Any error of a write or
@@ -37,8 +37,8 @@ pub(super) struct Active {
     seed: u32,
     /// Bytes known to survive.
     durable: u64,
-    /// Bytes written, perhaps not synced.
-    written: u64,
+    /// Frames that come behind them.
+    unwritten: Vec<u8>,
     pub(super) next: u64,
     pub(super) last_ms: i64,
     first_ms: Option<i64>,
@@ -50,8 +50,6 @@ struct Writer<'a> {
     shared: &'a Shared,
     syncers: Syncers<'a>,
     actives: Vec<Active>,
-    /// Frames of one partition on their way to one write.
-    buffer: Vec<u8>,
 }
 
 /// Poisons the log should the writer end in any other way than by being closed.
@@ -62,7 +60,7 @@ pub(super) fn run(shared: &Arc<Shared>, actives: Vec<Active>) {
     let watch = Watch(shared);
     std::thread::scope(|scope| {
         let syncers = Syncers::start(shared, scope, actives.len());
-        work(Writer { shared, syncers, actives, buffer: Vec::new() });
+        work(Writer { shared, syncers, actives });
     });
     std::mem::forget(watch);
 }
@@ -124,12 +122,10 @@ impl Writer<'_> {
             for &index in run {
                 let frame_bytes = records[index].frame_bytes() as u64;
                 if self.is_full(partition, frame_bytes) {
-                    self.flush(partition)?;
                     self.seal(partition)?;
                 }
                 offsets[index] = self.push(partition, &records[index], now_ms);
             }
-            self.flush(partition)?;
         }
         let mut touched: Vec<_> =
             order.iter().map(|&index| records[index].partition as usize).collect();
@@ -143,14 +139,14 @@ impl Writer<'_> {
     }
 
     fn is_full(&self, partition: usize, frame_bytes: u64) -> bool {
-        let bytes = self.actives[partition].written + self.buffer.len() as u64;
+        let bytes = self.actives[partition].bytes();
         bytes > SEGMENT_HEAD_BYTES && bytes + frame_bytes > self.shared.config.segment_bytes_max
     }
 
-    /// Puts a frame into the buffer.
+    /// Puts a frame behind those of its partition.
     fn push(&mut self, partition: usize, pending: &Pending, now_ms: i64) -> u64 {
         let active = &mut self.actives[partition];
-        let byte = active.written + self.buffer.len() as u64;
+        let byte = active.bytes();
         if byte >= active.marked + MARK_EVERY_BYTES {
             active.marked = byte;
             active.marks.push(Mark { offset: active.next, byte, at_ms: active.last_ms });
@@ -161,35 +157,19 @@ impl Writer<'_> {
         active.next += 1;
         let len = u32::try_from(pending.payload.len()).unwrap_or(u32::MAX);
         let head = Head::record(offset, active.last_ms, len, pending.payload_crc);
-        self.buffer.extend_from_slice(&head.encode(active.seed));
-        self.buffer.extend_from_slice(&pending.payload);
+        active.unwritten.extend_from_slice(&head.encode(active.seed));
+        active.unwritten.extend_from_slice(&pending.payload);
         offset
     }
 
-    /// Writes the buffer.
-    fn flush(&mut self, partition: usize) -> Result<(), String> {
-        let active = &mut self.actives[partition];
-        if !self.buffer.is_empty() {
-            let disk = &self.shared.config.disk;
-            disk.write_all(&active.file, &active.path, &self.buffer)
-                .map_err(failed("writing", &active.path))?;
-            active.written += self.buffer.len() as u64;
-            self.shared.figures.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-            self.buffer.clear();
-        }
-        Ok(())
-    }
-
-    /// Syncs partitions, then shows their readers what is new.
+    /// Writes and syncs partitions, then shows their readers what is new.
     fn sync(&mut self, partitions: &[usize]) -> Result<(), String> {
-        let unsynced = |&partition: &usize| {
-            let Active { file, path, .. } = &self.actives[partition];
-            Unsynced { file: Arc::clone(file), path: Arc::clone(path) }
-        };
-        self.syncers.sync(&partitions.iter().map(unsynced).collect::<Vec<_>>())?;
-        for &partition in partitions {
+        let ends: Vec<u64> = partitions.iter().map(|&at| self.actives[at].bytes()).collect();
+        let actives = &mut self.actives;
+        let emptied = self.syncers.sync(partitions.iter().map(|&at| actives[at].unsynced()))?;
+        for ((&partition, end), empty) in partitions.iter().zip(ends).zip(emptied) {
             let active = &mut self.actives[partition];
-            active.durable = active.written;
+            (active.durable, active.unwritten) = (end, empty);
             self.shared.partitions[partition].publish(Published {
                 bytes: active.durable,
                 next: active.next,
@@ -217,7 +197,7 @@ impl Writer<'_> {
 
     /// Seals the newest segment where it holds anything.
     fn roll(&mut self, partition: u32) -> Result<(), String> {
-        if self.actives[partition as usize].written > SEGMENT_HEAD_BYTES {
+        if self.actives[partition as usize].bytes() > SEGMENT_HEAD_BYTES {
             self.seal(partition as usize)?;
         }
         Ok(())
@@ -250,13 +230,24 @@ impl Active {
             id: segment.id,
             seed: segment.id.seed(),
             durable: segment.bytes,
-            written: segment.bytes,
+            unwritten: Vec::new(),
             next,
             last_ms,
             first_ms: Some(segment.first_ms).filter(|&first_ms| first_ms != i64::MAX),
             marks: Vec::new(),
             marked: segment.marks.last().map_or(SEGMENT_HEAD_BYTES, |mark| mark.byte),
         }
+    }
+
+    /// Bytes of the segment with those that are not yet written.
+    fn bytes(&self) -> u64 {
+        self.durable + self.unwritten.len() as u64
+    }
+
+    /// Takes what is to be written.
+    fn unsynced(&mut self) -> Unsynced {
+        let bytes = std::mem::take(&mut self.unwritten);
+        Unsynced { file: Arc::clone(&self.file), path: Arc::clone(&self.path), bytes }
     }
 }
 
