@@ -14,6 +14,8 @@ use super::search::{SearchError, Searched};
 use super::view::View;
 use crate::layout::TIME;
 
+/// Filters whose counts one bucket may have.
+const FILTERS_MAX: usize = 10_000;
 /// Pages are not made smaller than this, whatever the cluster allows.
 const PAGE_BUCKETS_MIN: usize = 100;
 
@@ -84,13 +86,16 @@ struct Aggregations {
     keys: Composite,
 }
 
-#[derive(Deserialize)]
+/// An engine that finds no index answers with empty objects.
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Composite {
     after_key: Option<Value>,
     buckets: Vec<Bucket>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Counted {
     doc_count: u64,
 }
@@ -162,6 +167,11 @@ impl<'a> Pager<'a> {
         Ok(Some(keys.buckets))
     }
 
+    /// Whether pages are left, after the first.
+    pub fn has_more(&self) -> bool {
+        !self.ended
+    }
+
     fn body(&self) -> Value {
         let reading = &self.reading;
         let time = reading.time.map(|(start, interval)| {
@@ -229,16 +239,51 @@ fn counted(queries: &[Value]) -> Value {
 /// Counts of filter aggregations named `f0`, `f1` …
 struct Filtered(Vec<u64>);
 
+/// The name of a member of a bucket, read without keeping it: there are many buckets.
+enum Name {
+    Key,
+    Documents,
+    /// A filter aggregation, by number.
+    Filter(usize),
+    Other,
+}
+
 /// The parts of a key, in the order of the sources.
 struct Parts(Vec<Part>);
 
-fn note(counts: &mut Vec<u64>, name: &str, count: u64) {
-    let at = name.strip_prefix('f').and_then(|at| at.parse::<usize>().ok());
-    if let Some(at) = at.filter(|at| *at < 10_000) {
-        if counts.len() <= at {
-            counts.resize(at + 1, 0);
+fn note(counts: &mut Vec<u64>, at: usize, count: u64) {
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    counts[at] = count;
+}
+
+impl Name {
+    fn of(name: &str) -> Self {
+        match name {
+            "key" => Self::Key,
+            "doc_count" => Self::Documents,
+            name => {
+                let at = name.strip_prefix('f').and_then(|at| at.parse::<usize>().ok());
+                at.filter(|at| *at < FILTERS_MAX).map_or(Self::Other, Self::Filter)
+            }
         }
-        counts[at] = count;
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Of;
+        impl Visitor<'_> for Of {
+            type Value = Name;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a member")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name::of(name))
+            }
+        }
+        deserializer.deserialize_identifier(Of)
     }
 }
 
@@ -252,14 +297,15 @@ impl<'de> Deserialize<'de> for Bucket {
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Bucket, M::Error> {
                 let mut bucket = Bucket { key: Vec::new(), documents: 0, counted: Vec::new() };
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.as_str() {
-                        "key" => bucket.key = map.next_value::<Parts>()?.0,
-                        "doc_count" => bucket.documents = map.next_value()?,
-                        name => {
+                while let Some(name) = map.next_key::<Name>()? {
+                    match name {
+                        Name::Key => bucket.key = map.next_value::<Parts>()?.0,
+                        Name::Documents => bucket.documents = map.next_value()?,
+                        Name::Filter(at) => {
                             let count = map.next_value::<Counted>()?.doc_count;
-                            note(&mut bucket.counted, name, count);
+                            note(&mut bucket.counted, at, count);
                         }
+                        Name::Other => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
                 Ok(bucket)
@@ -273,7 +319,11 @@ impl<'de> Deserialize<'de> for Filtered {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = std::collections::HashMap::<String, Counted>::deserialize(deserializer)?;
         let mut counts = Vec::new();
-        read.iter().for_each(|(name, counted)| note(&mut counts, name, counted.doc_count));
+        for (name, counted) in &read {
+            if let Name::Filter(at) = Name::of(name) {
+                note(&mut counts, at, counted.doc_count);
+            }
+        }
         Ok(Self(counts))
     }
 }

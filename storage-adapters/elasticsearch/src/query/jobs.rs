@@ -274,37 +274,69 @@ impl Job {
         self.reading.time.is_none() && self.reading.sources.is_empty()
     }
 
-    /// What a bucket adds to which group; `None` where it is of another path.
-    pub fn read(&self, bucket: &Bucket) -> Option<Added> {
-        let (atom, terms) = match (self.reading.time, bucket.key.first()) {
-            (Some((start, interval)), Some(Part::Time(at))) => {
-                (usize::try_from((at - start) / interval).ok()?, &bucket.key[1..])
+    /// Whether distinct values are counted, each of which has a bucket in its group.
+    pub fn counts_distinct(&self) -> bool {
+        self.distinct
+    }
+
+    /// Whether two buckets are surely of one group.
+    pub fn same_group<'b>(&self, one: &'b Bucket, other: &'b Bucket) -> bool {
+        // The value that is counted stands last.
+        let group = |bucket: &'b Bucket| bucket.key.split_last().map(|(_, group)| group);
+        self.distinct && group(one) == group(other)
+    }
+
+    /// What buckets of one group add to it; `None` where all are of another path.
+    pub fn read(&self, buckets: &[Bucket]) -> Option<Added> {
+        let mut ours = buckets.iter().filter(|bucket| self.is_of_path(bucket)).peekable();
+        let keys = self.keys_of(ours.peek()?)?;
+        let mut values: Vec<_> = self.tallies.iter().map(|tally| (tally.measure, 0)).collect();
+        for bucket in ours {
+            for (tally, (_, value)) in self.tallies.iter().zip(&mut values) {
+                let documents = match tally.filter {
+                    None => bucket.documents,
+                    Some(at) => bucket.counted.get(at).copied().unwrap_or(0),
+                };
+                *value += if self.distinct { documents.min(1) } else { documents };
             }
-            _ => (0, &bucket.key[..]),
+        }
+        Some((keys, values))
+    }
+
+    /// Whether all terms of a bucket are values of the columns that were asked for.
+    fn is_of_path(&self, bucket: &Bucket) -> bool {
+        self.terms(bucket).iter().zip(&self.columns).all(|(part, column)| match part {
+            Part::Term(term) => column.value(term).is_some(),
+            Part::Null | Part::Time(_) => true,
+        })
+    }
+
+    /// The parts of a bucket's key after the time, where there is one.
+    fn terms<'b>(&self, bucket: &'b Bucket) -> &'b [Part] {
+        match (self.reading.time, bucket.key.first()) {
+            (Some(_), Some(Part::Time(_))) => &bucket.key[1..],
+            _ => &bucket.key,
+        }
+    }
+
+    /// The group of a bucket.
+    fn keys_of(&self, bucket: &Bucket) -> Option<Vec<KeyValue>> {
+        let atom = match (self.reading.time, bucket.key.first()) {
+            (Some((start, interval)), Some(Part::Time(at))) => {
+                usize::try_from((at - start) / interval).ok()?
+            }
+            _ => 0,
         };
-        let values: Vec<Option<&str>> = terms
-            .iter()
-            .zip(&self.columns)
-            .map(|(part, column)| match part {
-                Part::Term(term) => column.value(term).map(Some),
-                Part::Null | Part::Time(_) => Some(None),
-            })
-            .collect::<Option<_>>()?;
+        let terms = self.terms(bucket);
+        let source = |at: usize| match terms.get(at)? {
+            Part::Term(term) => Some(KeyValue::Text(self.columns.get(at)?.value(term)?.into())),
+            Part::Null | Part::Time(_) => Some(KeyValue::Missing),
+        };
         let key = |key: &KeyOf| match key {
             KeyOf::Time(at) => Some(KeyValue::Bucket(*self.atoms.get(atom)?.get(*at)?)),
-            KeyOf::Source(at) => {
-                Some(values.get(*at)?.map_or(KeyValue::Missing, |v| KeyValue::Text(v.into())))
-            }
+            KeyOf::Source(at) => source(*at),
             KeyOf::Missing => Some(KeyValue::Missing),
         };
-        let keys = self.keys.iter().map(key).collect::<Option<_>>()?;
-        let value = |tally: &Tally| {
-            let documents = match tally.filter {
-                None => bucket.documents,
-                Some(at) => bucket.counted.get(at).copied().unwrap_or(0),
-            };
-            (tally.measure, if self.distinct { documents.min(1) } else { documents })
-        };
-        Some((keys, self.tallies.iter().map(value).collect()))
+        self.keys.iter().map(key).collect()
     }
 }

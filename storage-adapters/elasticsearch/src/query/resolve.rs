@@ -19,11 +19,7 @@ pub async fn resolve(
     measures: &[Measure],
     budget: &Budget,
 ) -> Result<Vec<Resolution>, StoreError> {
-    let mut tests = Vec::new();
-    unresolved(&question.filter, &mut tests);
-    for Measure::Count(filter) | Measure::Users(filter) | Measure::Distinct(_, filter) in measures {
-        unresolved(filter, &mut tests);
-    }
+    let mut tests = tests(question, measures);
     let mut resolved: Vec<Resolution> = Vec::new();
     while let Some((field, _)) = tests.first() {
         let field = field.clone();
@@ -33,6 +29,16 @@ pub async fn resolve(
         tests = others;
     }
     Ok(resolved)
+}
+
+/// The tests of a question that have to be resolved, each once.
+pub fn tests(question: &Question, measures: &[Measure]) -> Vec<(Field, Test)> {
+    let mut tests = Vec::new();
+    unresolved(&question.filter, &mut tests);
+    for Measure::Count(filter) | Measure::Users(filter) | Measure::Distinct(_, filter) in measures {
+        unresolved(filter, &mut tests);
+    }
+    tests
 }
 
 async fn list(

@@ -1,5 +1,6 @@
 //! A view of the indices that stays as it is while a question reads it page by
-//! page: a point in time, spelled differently by the two engines.
+//! page: a point in time, spelled differently by the two engines. To open one
+//! takes a request; who needs one search only reads what is there now.
 
 use std::sync::Arc;
 
@@ -21,8 +22,17 @@ const KEPT: &str = "2m";
 pub struct View<'a> {
     /// The store.
     pub inner: &'a Inner,
-    /// The point in time; `None` where no index is.
-    held: Option<Held>,
+    reads: Reads,
+}
+
+/// What searches read.
+enum Reads {
+    /// Nothing: no index is there.
+    Nothing,
+    /// A point in time.
+    Held(Held),
+    /// What is there when they come: these indices.
+    Now(String),
 }
 
 struct Held {
@@ -48,15 +58,16 @@ struct Shards {
 // === impl View ===
 
 impl<'a> View<'a> {
+    /// What is there now: for one search, since another may find other things.
+    pub fn now(inner: &'a Inner, source: Source) -> Self {
+        Self { inner, reads: Reads::Now(target(inner, source)) }
+    }
+
     /// A view of everything that a source is asked for. Any day can hold events
     /// of any corrected time, so it covers all of them; engines pass over
     /// shards whose times do not fit.
     pub async fn open(inner: &'a Inner, source: Source) -> Result<Self, StoreError> {
-        let target = match source {
-            Source::Events => inner.indices.pattern(Daily::Events),
-            Source::FirstSeen => inner.indices.users(),
-            Source::Follows => inner.indices.follows(),
-        };
+        let target = target(inner, source);
         let elastic = inner.elastic;
         let path = match elastic {
             true => format!("{target}/_pit?keep_alive={KEPT}"),
@@ -66,7 +77,8 @@ impl<'a> View<'a> {
         if !reply.is_success() {
             // OpenSearch cannot make a view of nothing.
             let nothing = source == Source::Events && Self::no_days(inner).await?;
-            return if nothing { Ok(Self { inner, held: None }) } else { Err(reply.error()) };
+            let view = Self { inner, reads: Reads::Nothing };
+            return if nothing { Ok(view) } else { Err(reply.error()) };
         }
         let opened: Opened = reply.read()?;
         let client = inner.client.clone();
@@ -76,7 +88,8 @@ impl<'a> View<'a> {
             let detail = format!("elasticsearch: no view: {failed} shards failed");
             return Err(StoreError::retry(AWAY, detail));
         }
-        Ok(Self { inner, held: (opened.shards.total > 0).then_some(held) })
+        let nothing = opened.shards.total == 0;
+        Ok(Self { inner, reads: if nothing { Reads::Nothing } else { Reads::Held(held) } })
     }
 
     async fn no_days(inner: &Inner) -> Result<bool, StoreError> {
@@ -88,18 +101,32 @@ impl<'a> View<'a> {
 
     /// Whether there is nothing to read.
     pub fn is_empty(&self) -> bool {
-        self.held.is_none()
+        matches!(self.reads, Reads::Nothing)
     }
 
-    /// Searches the view; not to be called where it is empty.
+    /// Searches; not to be called where the view is empty.
     pub async fn search<A: DeserializeOwned, H: DeserializeOwned>(
         &self,
         mut body: Value,
     ) -> Result<Searched<A, H>, SearchError> {
-        if let Some(held) = &self.held {
-            body["pit"] = json!({"id": held.id, "keep_alive": KEPT});
-        }
-        search(self.inner, "", &body).await
+        let target = match &self.reads {
+            Reads::Now(target) => target,
+            Reads::Held(held) => {
+                body["pit"] = json!({"id": held.id, "keep_alive": KEPT});
+                ""
+            }
+            Reads::Nothing => "",
+        };
+        search(self.inner, target, &body).await
+    }
+}
+
+/// The indices of a source.
+fn target(inner: &Inner, source: Source) -> String {
+    match source {
+        Source::Events => inner.indices.pattern(Daily::Events),
+        Source::FirstSeen => inner.indices.users(),
+        Source::Follows => inner.indices.follows(),
     }
 }
 
