@@ -20,7 +20,8 @@ use crate::null::{MapIndex, NullLog, NullStore};
 use crate::population::{Population, Sent};
 use crate::traffic;
 
-const WRITE_EVENTS: usize = 5_000;
+/// A commit costs as much for a few: as many as a day's writer holds in memory.
+const WRITE_EVENTS: usize = 50_000;
 /// Days that are filled side by side.
 const DAYS_AT_ONCE: usize = 3;
 const DAY_MS: i64 = 86_400_000;

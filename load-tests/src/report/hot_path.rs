@@ -85,7 +85,7 @@ async fn writes(context: &Context) -> Result<Figure, String> {
         .spawn()
         .map_err(|error| format!("strace: {error}"))?;
     tokio::time::sleep(TRACE_WAIT).await;
-    let batches = context.size(BATCHES, BATCHES_QUICK) / 4;
+    let batches = context.size(BATCHES, BATCHES_QUICK);
     let outcome = Plan::saturating(Kind::Json, batches).run(&target(&gateway)?, |_, _| ()).await;
     let pid = i32::try_from(strace.id()).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.ok_or("strace has no process id")?;

@@ -29,10 +29,18 @@ pub fn question() -> Value {
 /// # Errors
 /// What the store said.
 pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
-    let store = EmbeddedDocuments::open(DocumentsConfig::new(context.folder("question")?));
-    let store = store.map_err(|error| error.to_string())?;
+    let dir = context.folder("question")?;
+    let open = || {
+        let store = EmbeddedDocuments::open(DocumentsConfig::new(&dir));
+        store.map_err(|error| error.to_string())
+    };
+    let store = open()?;
     let events = context.size(EVENTS, EVENTS_QUICK);
     fill(&store, events).await?;
+    // Days of which nothing more comes are at rest: their merges have ended.
+    store.close().await.map_err(|error| error.to_string())?;
+    drop(store);
+    let store = open()?;
     let router = api(store.clone());
     let question = question();
     let mut took = Vec::new();

@@ -53,7 +53,8 @@ pub(crate) async fn read(
             continue;
         }
         if rest.is_empty() {
-            rest.reserve(first.len() + claimed.min(CLAIM_BYTES_MAX) as usize);
+            let all = claimed.min(CLAIM_BYTES_MAX) as usize;
+            rest.reserve(all.max(first.len() + piece.len()));
             rest.extend_from_slice(&std::mem::take(&mut first));
         }
         rest.extend_from_slice(&piece);
