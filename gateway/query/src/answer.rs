@@ -1,6 +1,7 @@
 //! An answer as it goes out: rows in order, one page of them, totals, the period
 //! compared with, and what the asker should know.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,6 +14,7 @@ use crate::problem::Problem;
 use crate::request::Request;
 use crate::rows::{Cell, Grouping, RowKey, Rows};
 use crate::run::{Run, named_paths};
+use crate::seen::Seen;
 
 /// Stores are this far behind where nothing is wrong: a period that reaches into the last
 /// seconds is not worth a warning; `complete_until` says it of every answer.
@@ -22,6 +24,8 @@ const COMPLETE_WITHIN_MS: i64 = 10_000;
 pub struct Terms<'a> {
     /// Where documents are.
     pub documents: &'a dyn DocumentStore,
+    /// Names that the store need not be asked for.
+    pub seen: &'a Seen,
     /// App.
     pub app_id: Arc<str>,
     /// Bounds.
@@ -51,7 +55,7 @@ pub async fn answer(terms: Terms<'_>, request: &Request) -> Result<(Value, usize
         groupings.push(Grouping::total(request.range));
     }
     // At the same time: what the app has sent says nothing about the rows.
-    let never_seen = never_seen(terms.documents, &terms.app_id, request);
+    let never_seen = never_seen(&terms, request);
     let (unseen, sets) = futures::try_join!(never_seen, run.rows(request.range, &groupings))?;
     run.warnings.splice(0..0, unseen);
     let mut sets = sets.into_iter();
@@ -112,26 +116,26 @@ async fn compare(run: &mut Run<'_>, keys: &[&RowKey]) -> Result<Option<Value>, P
 }
 
 /// Warnings of properties and identities that the app has never sent.
-async fn never_seen(
-    documents: &dyn DocumentStore,
-    app_id: &str,
-    request: &Request,
-) -> Result<Vec<String>, Problem> {
+async fn never_seen(terms: &Terms<'_>, request: &Request) -> Result<Vec<String>, Problem> {
+    let (app, seen) = (&terms.app_id, terms.seen);
     let (properties, ids) = named_paths(request);
+    let properties = seen.unknown(app, "properties.", properties);
+    let ids = seen.unknown(app, "ids.", ids);
     if properties.is_empty() && ids.is_empty() {
         return Ok(Vec::new());
     }
-    let catalogue = documents.catalogue(app_id).await?;
-    let missing = |wanted: &std::collections::HashSet<String>, seen: &[String], prefix: &str| {
-        let mut missing: Vec<String> = (wanted.iter())
-            .filter(|name| !seen.contains(name))
+    let catalogue = terms.documents.catalogue(app).await?;
+    let missing = |wanted: HashSet<String>, sent: &[String], prefix| {
+        let (there, missing) = wanted.into_iter().partition(|name| sent.contains(name));
+        seen.know(app, prefix, there);
+        let mut missing: Vec<String> = HashSet::into_iter(missing)
             .map(|name| format!("`{prefix}{name}` was never sent by this app"))
             .collect();
         missing.sort_unstable();
         missing
     };
-    let mut warnings = missing(&properties, &catalogue.properties, "properties.");
-    warnings.extend(missing(&ids, &catalogue.ids, "ids."));
+    let mut warnings = missing(properties, &catalogue.properties, "properties.");
+    warnings.extend(missing(ids, &catalogue.ids, "ids."));
     Ok(warnings)
 }
 

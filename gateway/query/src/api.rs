@@ -20,6 +20,7 @@ use crate::config::{BODY_BYTES_MAX, QueryConfig};
 use crate::metrics::{EndpointLabels, LatencyLabels, Metrics, RefusalLabels};
 use crate::problem::{Problem, RefusedFor};
 use crate::routes::{self, ROUTES, Route};
+use crate::seen::Seen;
 
 /// What an app's reader is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: QueryConfig,
     pub(crate) metrics: Metrics,
+    pub(crate) seen: Seen,
     pub(crate) live_clients: Arc<Semaphore>,
     questions: Semaphore,
 }
@@ -119,6 +121,7 @@ impl QueryApi {
                 deps.config.live_clients_max.min(Semaphore::MAX_PERMITS),
             )),
             metrics: Metrics::new(&deps.registry),
+            seen: Seen::default(),
             documents: deps.documents,
             rows: deps.rows,
             log: deps.log,

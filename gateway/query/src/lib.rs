@@ -28,6 +28,7 @@ mod retention;
 pub mod routes;
 mod rows;
 mod run;
+mod seen;
 mod sessions;
 
 pub use api::{Access, AppTerms, FindFirst, QueryApi, QueryDeps, RecentFate, first_in};

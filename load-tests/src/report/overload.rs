@@ -19,8 +19,8 @@ const OVER: f64 = 3.0;
 const PEAK: Duration = Duration::from_secs(10);
 const PEAK_ROUNDS: usize = 3;
 const OVERLOAD: Duration = Duration::from_secs(60);
-/// At the peak, and under overload: more than the gateway takes at a time.
-const CONNECTIONS: [usize; 2] = [64, 1_000];
+/// At the peak as many as the gateway takes at a time; under overload more.
+const CONNECTIONS: [usize; 2] = [REQUESTS_MAX, 1_000];
 /// What the gateway takes at a time. The usual bound is for many more clients than one
 /// core can play; this one holds a fifth of a second of work.
 const REQUESTS_MAX: usize = 256;

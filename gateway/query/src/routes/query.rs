@@ -30,6 +30,7 @@ pub(crate) async fn serve(
     let request = Request::parse(&body, &context)?;
     let terms = Terms {
         documents: &*shared.documents,
+        seen: &shared.seen,
         app_id: app.into(),
         config: &shared.config,
         now_ms,
