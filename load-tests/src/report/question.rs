@@ -40,6 +40,8 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
     // Days of which nothing more comes are at rest: their merges have ended.
     store.close().await.map_err(|error| error.to_string())?;
     drop(store);
+    // Nor is what was written still on its way to the disk.
+    tokio::task::block_in_place(rustix::fs::sync);
     let store = open()?;
     let router = api(store.clone());
     let question = question();

@@ -15,8 +15,8 @@ use super::segment::Segment;
 use super::tally::Tally;
 use super::visits::{Wanted, too_many_visits};
 
-/// Documents below which another thread is not worth its start.
-const DOCUMENTS_PER_THREAD_MIN: u64 = 100_000;
+/// Documents below which another thread is not worth its start; tests have few of them.
+const DOCUMENTS_PER_THREAD_MIN: u64 = if cfg!(test) { 1 } else { 100_000 };
 
 /// Answers a question on a view of the days.
 pub fn answer(
@@ -34,8 +34,8 @@ pub fn answer(
             let filter = plan.filter(&question.filter);
             let by: Vec<By> = by.iter().map(|key| plan.by(key)).collect();
             let gauges: Vec<Gauge> = measures.iter().map(|one| plan.gauge(one)).collect();
-            let gathered = Mutex::new(Gathered::new(&by, &gauges, *groups_max));
-            each(&segments, threads_max, |reader| {
+            let new = || Gathered::new(&by, &gauges, *groups_max);
+            let mut gathered = each(&segments, threads_max, new, |gathered, reader| {
                 let Some(mut segment) = open(reader, &plan, question)? else { return Ok(()) };
                 let mut tally = Tally::new(&segment, &by, &gauges, *groups_max);
                 for block in segment.blocks() {
@@ -45,9 +45,11 @@ pub fn answer(
                     }
                 }
                 let found = Resolved::new(tally, &segment, &by, &gauges).map_err(unreadable)?;
-                gathered.lock().add(&found)
+                gathered.add(&found)
             })?;
-            Ok(gathered.into_inner().table())
+            let mut all = gathered.pop().unwrap_or_else(new);
+            gathered.into_iter().try_for_each(|some| all.absorb(some))?;
+            Ok(all.table())
         }
         Ask::Visits { fields, visits_max } => {
             let mut plan = Plan::default();
@@ -55,18 +57,23 @@ pub fn answer(
             let wanted = Wanted::new(&mut plan, fields);
             let app = AppHash::of(&question.app_id);
             let visits: Mutex<Vec<Visit>> = Mutex::default();
-            each(&segments, threads_max, |reader| {
-                let Some(mut segment) = open(reader, &plan, question)? else { return Ok(()) };
-                let found = wanted
-                    .of(reader, &mut segment, &filter, app, *visits_max)
-                    .map_err(unreadable)??;
-                let mut visits = visits.lock();
-                visits.extend(found);
-                if visits.len() > *visits_max {
-                    return Err(too_many_visits(*visits_max));
-                }
-                Ok(())
-            })?;
+            each(
+                &segments,
+                threads_max,
+                || (),
+                |(), reader| {
+                    let Some(mut segment) = open(reader, &plan, question)? else { return Ok(()) };
+                    let found = wanted
+                        .of(reader, &mut segment, &filter, app, *visits_max)
+                        .map_err(unreadable)??;
+                    let mut visits = visits.lock();
+                    visits.extend(found);
+                    if visits.len() > *visits_max {
+                        return Err(too_many_visits(*visits_max));
+                    }
+                    Ok(())
+                },
+            )?;
             let mut visits = visits.into_inner();
             visits.sort_unstable_by_key(|visit| (visit.user, visit.time_ms, visit.key));
             Ok(Table::Visits(visits))
@@ -83,35 +90,39 @@ fn open(
     Segment::open(reader, plan, &question.app_id, time).map_err(unreadable)
 }
 
-/// Runs `read` on every segment; ends at the first error.
-fn each(
+/// Runs `read` on every segment, with what its thread has gathered before; what each
+/// thread has in the end. Ends at the first error.
+fn each<S: Send>(
     segments: &[&SegmentReader],
     threads_max: usize,
-    read: impl Fn(&SegmentReader) -> Result<(), StoreError> + Sync,
-) -> Result<(), StoreError> {
+    new: impl Fn() -> S + Sync,
+    read: impl Fn(&mut S, &SegmentReader) -> Result<(), StoreError> + Sync,
+) -> Result<Vec<S>, StoreError> {
     let documents: u64 = segments.iter().map(|segment| u64::from(segment.max_doc())).sum();
     let worth = (documents / DOCUMENTS_PER_THREAD_MIN).max(1);
     let threads = segments.len().min(threads_max).min(worth as usize).max(1);
-    if threads == 1 {
-        return segments.iter().try_for_each(|segment| read(segment));
-    }
     let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<StoreError>> = Mutex::default();
     let work = || {
+        let mut gathered = new();
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = read(segment) {
+            if let Err(error) = read(&mut gathered, segment) {
                 next.store(segments.len(), Ordering::Relaxed);
-                failed.lock().get_or_insert(error);
+                return Err(error);
             }
         }
+        Ok(gathered)
     };
+    if threads == 1 {
+        return Ok(vec![work()?]);
+    }
     std::thread::scope(|scope| {
-        (1..threads).for_each(|_| {
-            scope.spawn(work);
-        });
-        work();
-    });
-    failed.into_inner().map_or(Ok(()), Err)
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = others
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(others.collect::<Vec<_>>()).collect()
+    })
 }
 
 fn unreadable(why: impl Into<TantivyError>) -> StoreError {

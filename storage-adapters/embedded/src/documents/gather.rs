@@ -1,4 +1,5 @@
-//! Tallies of all segments put together: codes become values.
+//! Tallies of all segments put together: codes become values. Each thread gathers
+//! what it reads, and in the end one takes over what the others have.
 //!
 //! Distinct values are told apart by their 128-bit hash, which is what a user
 //! key is too; values of group keys by their text.
@@ -15,9 +16,6 @@ use super::pairs::Pairs;
 use super::plan::{By, Gauge};
 use super::segment::Segment;
 use super::tally::{Tally, too_many_groups};
-
-/// Words of the bitmaps of one measure over all segments: 64 MiB.
-const WORDS_MAX: usize = 8 << 20;
 
 /// A tally whose codes have been looked up.
 pub struct Resolved {
@@ -40,6 +38,16 @@ pub struct Gathered {
     values: Vec<Met>,
     counts: Vec<Vec<u64>>,
     pairs: Vec<Option<(AHashMap<u128, u32>, Pairs)>>,
+}
+
+/// The number of a value, from one, which may be new.
+fn number_among((values, numbers): &mut Met, text: &Arc<str>) -> u32 {
+    let next = values.len() as u32 + 1;
+    let number = *numbers.entry(text.clone()).or_insert(next);
+    if number == next {
+        values.push(text.clone());
+    }
+    number
 }
 
 // === impl Resolved ===
@@ -97,7 +105,7 @@ impl Gathered {
                 .iter()
                 .map(|gauge| {
                     let distinct = matches!(gauge, Gauge::Distinct(..));
-                    distinct.then(|| (AHashMap::new(), Pairs::new(WORDS_MAX)))
+                    distinct.then(<(AHashMap<_, _>, Pairs)>::default)
                 })
                 .collect(),
         }
@@ -129,18 +137,58 @@ impl Gathered {
         Ok(())
     }
 
+    /// Takes over what was gathered from other segments.
+    pub fn absorb(&mut self, other: Self) -> Result<(), StoreError> {
+        let mut value_of: Vec<Vec<u32>> = Vec::with_capacity(other.values.len());
+        for ((texts, _), own) in other.values.iter().zip(&mut self.values) {
+            // Zero is no value.
+            let numbers = texts.iter().map(|text| number_among(own, text));
+            value_of.push(std::iter::once(0).chain(numbers).collect());
+        }
+        let mut group_of = vec![0; other.groups.len()];
+        for (keys, group) in &other.groups {
+            let by_time = self.by_time.iter();
+            let keys =
+                keys.iter().zip(&value_of).zip(by_time).map(|((&key, value_of), by_time)| {
+                    if *by_time { key } else { value_of[key as usize] }
+                });
+            group_of[*group as usize] = self.group(keys.collect())?;
+        }
+        for (own, counts) in self.counts.iter_mut().zip(&other.counts) {
+            own.resize(self.groups.len(), 0);
+            for (group, count) in counts.iter().enumerate() {
+                own[group_of[group] as usize] += count;
+            }
+        }
+        for (own, other) in self.pairs.iter_mut().zip(other.pairs) {
+            let (Some((numbers, all)), Some((others, pairs))) = (own, other) else { continue };
+            let mut number_of = vec![0; others.len()];
+            for (hash, number) in others {
+                let next = numbers.len() as u32;
+                number_of[number as usize] = *numbers.entry(hash).or_insert(next);
+            }
+            pairs.each(|group, number| {
+                all.insert(group_of[group as usize], number_of[number as usize]);
+            });
+        }
+        Ok(())
+    }
+
+    /// The number of a group, which may be new.
+    fn group(&mut self, keys: Vec<u32>) -> Result<u32, StoreError> {
+        let next = self.groups.len() as u32;
+        let number = *self.groups.entry(keys).or_insert(next);
+        match self.groups.len() > self.groups_max && !self.by_time.is_empty() {
+            true => Err(too_many_groups(self.groups_max)),
+            false => Ok(number),
+        }
+    }
+
     /// The number of each of a tally's groups among all groups.
     fn groups_of(&mut self, found: &Resolved) -> Result<Vec<u32>, StoreError> {
         let mut number_of: Vec<AHashMap<u32, u32>> = Vec::with_capacity(found.texts.len());
-        for (texts, (values, numbers)) in found.texts.iter().zip(&mut self.values) {
-            let number = texts.iter().map(|(code, text)| {
-                let next = values.len() as u32 + 1;
-                let number = *numbers.entry(text.clone()).or_insert(next);
-                if number == next {
-                    values.push(text.clone());
-                }
-                (*code, number)
-            });
+        for (texts, met) in found.texts.iter().zip(&mut self.values) {
+            let number = texts.iter().map(|(code, text)| (*code, number_among(met, text)));
             number_of.push(number.collect());
         }
         let mut group_of = Vec::with_capacity(found.tally.groups());
@@ -151,11 +199,7 @@ impl Gathered {
                     *key = number_of[at][&*key];
                 }
             }
-            let next = self.groups.len() as u32;
-            group_of.push(*self.groups.entry(keys).or_insert(next));
-            if self.groups.len() > self.groups_max && !self.by_time.is_empty() {
-                return Err(too_many_groups(self.groups_max));
-            }
+            group_of.push(self.group(keys)?);
         }
         Ok(group_of)
     }

@@ -11,8 +11,6 @@ use super::pairs::Pairs;
 use super::plan::{By, Gauge};
 use super::segment::{Block, Segment};
 
-/// Words of the bitmaps of one measure of one segment: 16 MiB.
-const WORDS_MAX: usize = 2 << 20;
 /// Largest table by which two codes are combined without hashing.
 const TABLE_MAX: usize = 1 << 20;
 
@@ -57,7 +55,7 @@ impl Tally {
             counts: gauges.iter().map(|_| Vec::new()).collect(),
             pairs: gauges
                 .iter()
-                .map(|gauge| matches!(gauge, Gauge::Distinct(..)).then(|| Pairs::new(WORDS_MAX)))
+                .map(|gauge| matches!(gauge, Gauge::Distinct(..)).then(Pairs::default))
                 .collect(),
             groups_max,
             rows: Vec::new(),
@@ -102,8 +100,9 @@ impl Tally {
             }
             masks.push(own);
         }
-        for (document, pass) in mask.iter_mut().enumerate() {
-            *pass = masks.iter().any(|own| own[document]);
+        mask.fill(false);
+        for own in &masks {
+            mask.iter_mut().zip(own).for_each(|(pass, own)| *pass |= own);
         }
         self.rows.clear();
         let documents = mask.iter().enumerate().filter(|(_, pass)| **pass);
