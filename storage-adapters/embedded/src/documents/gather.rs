@@ -12,7 +12,7 @@ use sluice_seams::question::Group;
 use sluice_seams::{KeyValue, StoreError, Table};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::pairs::Pairs;
+use super::pairs::{Pairs, Sets, Sorted};
 use super::plan::{By, Gauge};
 use super::segment::Segment;
 use super::tally::{Tally, too_many_groups};
@@ -22,6 +22,8 @@ pub struct Resolved {
     tally: Tally,
     /// For each group key by field: ascending codes and their texts.
     texts: Vec<Vec<(u32, Arc<str>)>>,
+    /// For each distinct measure: `(group, code)`. `None` for the others.
+    pairs: Vec<Option<Sorted>>,
     /// For each distinct measure: ascending codes and the hashes of their texts.
     hashes: Vec<Vec<(u32, u128)>>,
 }
@@ -37,7 +39,8 @@ pub struct Gathered {
     /// For each group key: values met, and their numbers from one.
     values: Vec<Met>,
     counts: Vec<Vec<u64>>,
-    pairs: Vec<Option<(AHashMap<u128, u32>, Pairs)>>,
+    /// For each distinct measure: numbers of its values, and those of each group.
+    sets: Vec<Option<(AHashMap<u128, u32>, Sets)>>,
 }
 
 /// The number of a value, from one, which may be new.
@@ -54,7 +57,12 @@ fn number_among((values, numbers): &mut Met, text: &Arc<str>) -> u32 {
 
 impl Resolved {
     /// Looks up the values that a tally's codes stand for.
-    pub fn new(tally: Tally, segment: &Segment, by: &[By], gauges: &[Gauge]) -> io::Result<Self> {
+    pub fn new(
+        mut tally: Tally,
+        segment: &Segment,
+        by: &[By],
+        gauges: &[Gauge],
+    ) -> io::Result<Self> {
         let groups: Vec<Vec<u32>> =
             (0..tally.groups() as u32).map(|group| tally.codes(group)).collect();
         let mut texts = Vec::with_capacity(by.len());
@@ -70,19 +78,21 @@ impl Resolved {
             texts.push(found);
         }
         let mut hashes = Vec::with_capacity(gauges.len());
-        for (gauge, pairs) in gauges.iter().zip(&tally.pairs) {
+        let pairs = std::mem::take(&mut tally.pairs).into_iter();
+        let pairs: Vec<_> = pairs.map(|pairs| pairs.map(Pairs::sorted)).collect();
+        for (gauge, pairs) in gauges.iter().zip(&pairs) {
             let mut found = Vec::new();
             if let (Gauge::Distinct(field, _), Some(pairs)) = (gauge, pairs) {
                 let lane = &segment.lanes[*field];
                 let mut met = vec![false; lane.codes()];
-                pairs.each(|_, code| met[code as usize] = true);
+                pairs.values().for_each(|code| met[code as usize] = true);
                 let codes = (0..met.len() as u32).filter(|&code| met[code as usize]);
                 let codes: Vec<u32> = codes.collect();
                 lane.texts(&codes, |code, text| found.push((code, xxh3_128(text.as_bytes()))))?;
             }
             hashes.push(found);
         }
-        Ok(Self { tally, texts, hashes })
+        Ok(Self { tally, texts, pairs, hashes })
     }
 }
 
@@ -101,12 +111,9 @@ impl Gathered {
             groups,
             values: by.iter().map(|_| Default::default()).collect(),
             counts: gauges.iter().map(|_| Vec::new()).collect(),
-            pairs: gauges
+            sets: gauges
                 .iter()
-                .map(|gauge| {
-                    let distinct = matches!(gauge, Gauge::Distinct(..));
-                    distinct.then(<(AHashMap<_, _>, Pairs)>::default)
-                })
+                .map(|gauge| matches!(gauge, Gauge::Distinct(..)).then(Default::default))
                 .collect(),
         }
     }
@@ -120,8 +127,8 @@ impl Gathered {
                 self.counts[at][group_of[group] as usize] += count;
             }
         }
-        for (at, pairs) in found.tally.pairs.iter().enumerate() {
-            let (Some(pairs), Some((numbers, all))) = (pairs, &mut self.pairs[at]) else {
+        for (at, pairs) in found.pairs.iter().enumerate() {
+            let (Some(pairs), Some((numbers, sets))) = (pairs, &mut self.sets[at]) else {
                 continue;
             };
             let codes = found.hashes[at].last().map_or(0, |(code, _)| *code as usize + 1);
@@ -130,9 +137,9 @@ impl Gathered {
                 let next = numbers.len() as u32;
                 number_of[*code as usize] = *numbers.entry(*hash).or_insert(next);
             }
-            pairs.each(|group, code| {
-                all.insert(group_of[group as usize], number_of[code as usize]);
-            });
+            for (group, codes) in pairs.groups() {
+                sets.extend(group_of[group as usize], codes.map(|code| number_of[code as usize]));
+            }
         }
         Ok(())
     }
@@ -160,16 +167,17 @@ impl Gathered {
                 own[group_of[group] as usize] += count;
             }
         }
-        for (own, other) in self.pairs.iter_mut().zip(other.pairs) {
-            let (Some((numbers, all)), Some((others, pairs))) = (own, other) else { continue };
+        for (own, other) in self.sets.iter_mut().zip(other.sets) {
+            let (Some((numbers, sets)), Some((others, found))) = (own, other) else { continue };
             let mut number_of = vec![0; others.len()];
             for (hash, number) in others {
                 let next = numbers.len() as u32;
                 number_of[number as usize] = *numbers.entry(hash).or_insert(next);
             }
-            pairs.each(|group, number| {
-                all.insert(group_of[group as usize], number_of[number as usize]);
-            });
+            for (group, values) in found.groups() {
+                let values = values.map(|number| number_of[number as usize]);
+                sets.extend(group_of[group as usize], values);
+            }
         }
         Ok(())
     }
@@ -207,11 +215,11 @@ impl Gathered {
     /// The answer.
     pub fn table(self) -> Table {
         let measure = |group: u32| {
-            let one = |(counts, pairs): (&Vec<u64>, &Option<(_, Pairs)>)| match pairs {
-                Some((_, pairs)) => pairs.count(group),
+            let one = |(counts, sets): (&Vec<u64>, &Option<(_, Sets)>)| match sets {
+                Some((_, sets)) => sets.count(group),
                 None => counts.get(group as usize).copied().unwrap_or(0),
             };
-            self.counts.iter().zip(&self.pairs).map(one).collect::<Vec<u64>>()
+            self.counts.iter().zip(&self.sets).map(one).collect::<Vec<u64>>()
         };
         let key = |(at, &number): (usize, &u32)| match (self.by_time[at], number) {
             (true, bucket) => KeyValue::Bucket(bucket),
