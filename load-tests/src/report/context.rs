@@ -91,6 +91,18 @@ impl Context {
         tokio::task::block_in_place(|| children::gateway(role, log, self.other, data_dir, &[]))
     }
 
+    /// A gateway on the other core with a config of its own.
+    ///
+    /// # Errors
+    /// What it said, or the disk.
+    pub fn configured(&self, role: &str, dir: &Path, text: &str) -> Result<Gateway, String> {
+        let config = dir.join("sluice.toml");
+        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        let flags = [("--config", config.display().to_string())];
+        let start = || children::gateway(role, LogKind::Real, self.other, dir, &flags);
+        tokio::task::block_in_place(start)
+    }
+
     /// `host:port` of the brokers.
     ///
     /// # Errors
@@ -125,15 +137,11 @@ impl Context {
         let brokers = self.brokers()?.to_owned();
         let dir = self.folder("collect")?;
         let topic = format!("report-{}.events", now_ms());
-        let config = dir.join("sluice.toml");
         let text = format!(
             "[log]\nengine = \"kafka\"\n[kafka]\nbrokers = \"{brokers}\"\ntopic = \"{topic}\"\n\
              dead_letter_topic = \"{topic}.dead\"\ncompression = \"lz4\"\n"
         );
-        std::fs::write(&config, text).map_err(|error| error.to_string())?;
-        let flags = [("--config", config.display().to_string())];
-        let start = || children::gateway("collect", LogKind::Real, self.other, &dir, &flags);
-        let gateway = tokio::task::block_in_place(start)?;
+        let gateway = self.configured("collect", &dir, &text)?;
         Ok(KafkaGateway { gateway, brokers, topic })
     }
 }

@@ -1,18 +1,15 @@
 //! Three times what a gateway can take, for a minute: what it still takes, what
 //! it tells the others, its memory, and whether anything acknowledged is lost.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::context::{Context, target};
 use super::figure::{Better, Figure};
 use crate::check::against_log;
 use crate::check::readback::Place;
-use crate::children::{self, LogKind};
 use crate::drive::kind::Kind;
 use crate::drive::tally::{Counts, Second};
 use crate::drive::{Outcome, Plan};
-use crate::gateway::Gateway;
 
 /// Times the peak.
 const OVER: f64 = 3.0;
@@ -34,7 +31,8 @@ const MIB: f64 = (1u64 << 20) as f64;
 /// What could not be started or read back.
 pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
     let data_dir = context.folder("overload")?;
-    let gateway = gateway(context, &data_dir)?;
+    let bound = format!("[limits]\nin_flight_requests_max = {REQUESTS_MAX}\n");
+    let gateway = context.configured("serve", &data_dir, &bound)?;
     let target = target(&gateway)?;
     let mut plan = Plan::saturating(Kind::Json, u64::MAX);
     (plan.time, plan.connections) = (context.size(PEAK, PEAK / 5), CONNECTIONS[0]);
@@ -73,16 +71,6 @@ pub async fn measure(context: &Context) -> Result<Vec<Figure>, String> {
         figures = figures.into_iter().map(|figure| figure.void(&why)).collect();
     }
     Ok(figures)
-}
-
-/// All roles on the other core, with a bound that a thousand connections meet.
-fn gateway(context: &Context, data_dir: &Path) -> Result<Gateway, String> {
-    let config = data_dir.join("sluice.toml");
-    let text = format!("[limits]\nin_flight_requests_max = {REQUESTS_MAX}\n");
-    std::fs::write(&config, text).map_err(|error| error.to_string())?;
-    let flags = [("--config", config.display().to_string())];
-    let start = || children::gateway("serve", LogKind::Real, context.other, data_dir, &flags);
-    tokio::task::block_in_place(start)
 }
 
 /// Events newly durable, each second of the time in which batches were due.
