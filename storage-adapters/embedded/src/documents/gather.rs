@@ -39,8 +39,15 @@ pub struct Gathered {
     /// For each group key: values met, and their numbers from one.
     values: Vec<Met>,
     counts: Vec<Vec<u64>>,
-    /// For each distinct measure: numbers of its values, and those of each group.
-    sets: Vec<Option<(AHashMap<u128, u32>, Sets)>>,
+    /// For each distinct measure. `None` for the others.
+    distinct: Vec<Option<Distinct>>,
+}
+
+/// The values of one measure: their numbers by hash, and those of each group.
+#[derive(Default)]
+struct Distinct {
+    numbers: AHashMap<u128, u32>,
+    sets: Sets,
 }
 
 /// The number of a value, from one, which may be new.
@@ -111,7 +118,7 @@ impl Gathered {
             groups,
             values: by.iter().map(|_| Default::default()).collect(),
             counts: gauges.iter().map(|_| Vec::new()).collect(),
-            sets: gauges
+            distinct: gauges
                 .iter()
                 .map(|gauge| matches!(gauge, Gauge::Distinct(..)).then(Default::default))
                 .collect(),
@@ -121,24 +128,12 @@ impl Gathered {
     /// Adds what a segment gave.
     pub fn add(&mut self, found: &Resolved) -> Result<(), StoreError> {
         let group_of = self.groups_of(found)?;
-        for (at, counts) in found.tally.counts.iter().enumerate() {
-            self.counts[at].resize(self.groups.len(), 0);
-            for (group, count) in counts.iter().enumerate() {
-                self.counts[at][group_of[group] as usize] += count;
-            }
-        }
-        for (at, pairs) in found.pairs.iter().enumerate() {
-            let (Some(pairs), Some((numbers, sets))) = (pairs, &mut self.sets[at]) else {
-                continue;
-            };
-            let codes = found.hashes[at].last().map_or(0, |(code, _)| *code as usize + 1);
-            let mut number_of = vec![0; codes];
-            for (code, hash) in &found.hashes[at] {
-                let next = numbers.len() as u32;
-                number_of[*code as usize] = *numbers.entry(*hash).or_insert(next);
-            }
-            for (group, codes) in pairs.groups() {
-                sets.extend(group_of[group as usize], codes.map(|code| number_of[code as usize]));
+        self.count(&found.tally.counts, &group_of);
+        for ((own, pairs), hashes) in self.distinct.iter_mut().zip(&found.pairs).zip(&found.hashes)
+        {
+            if let (Some(own), Some(pairs)) = (own, pairs) {
+                let codes = hashes.last().map_or(0, |(code, _)| *code as usize + 1);
+                own.extend(codes, hashes.iter().copied(), pairs.groups(), &group_of);
             }
         }
         Ok(())
@@ -161,25 +156,25 @@ impl Gathered {
                 });
             group_of[*group as usize] = self.group(keys.collect())?;
         }
-        for (own, counts) in self.counts.iter_mut().zip(&other.counts) {
+        self.count(&other.counts, &group_of);
+        for (own, other) in self.distinct.iter_mut().zip(other.distinct) {
+            if let (Some(own), Some(Distinct { numbers, sets })) = (own, other) {
+                let values = numbers.len();
+                let hashes = numbers.into_iter().map(|(hash, number)| (number, hash));
+                own.extend(values, hashes, sets.groups(), &group_of);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the counts of groups that are known here as `group_of` says.
+    fn count(&mut self, counts: &[Vec<u64>], group_of: &[u32]) {
+        for (own, counts) in self.counts.iter_mut().zip(counts) {
             own.resize(self.groups.len(), 0);
             for (group, count) in counts.iter().enumerate() {
                 own[group_of[group] as usize] += count;
             }
         }
-        for (own, other) in self.sets.iter_mut().zip(other.sets) {
-            let (Some((numbers, sets)), Some((others, found))) = (own, other) else { continue };
-            let mut number_of = vec![0; others.len()];
-            for (hash, number) in others {
-                let next = numbers.len() as u32;
-                number_of[number as usize] = *numbers.entry(hash).or_insert(next);
-            }
-            for (group, values) in found.groups() {
-                let values = values.map(|number| number_of[number as usize]);
-                sets.extend(group_of[group as usize], values);
-            }
-        }
-        Ok(())
     }
 
     /// The number of a group, which may be new.
@@ -215,11 +210,11 @@ impl Gathered {
     /// The answer.
     pub fn table(self) -> Table {
         let measure = |group: u32| {
-            let one = |(counts, sets): (&Vec<u64>, &Option<(_, Sets)>)| match sets {
-                Some((_, sets)) => sets.count(group),
+            let one = |(counts, distinct): (&Vec<u64>, &Option<Distinct>)| match distinct {
+                Some(distinct) => distinct.sets.count(group),
                 None => counts.get(group as usize).copied().unwrap_or(0),
             };
-            self.counts.iter().zip(&self.sets).map(one).collect::<Vec<u64>>()
+            self.counts.iter().zip(&self.distinct).map(one).collect::<Vec<u64>>()
         };
         let key = |(at, &number): (usize, &u32)| match (self.by_time[at], number) {
             (true, bucket) => KeyValue::Bucket(bucket),
@@ -231,5 +226,29 @@ impl Gathered {
             values: measure(*number),
         };
         Table::Groups(self.groups.iter().map(group).collect())
+    }
+}
+
+// === impl Distinct ===
+
+impl Distinct {
+    /// Adds groups of values. Elsewhere values have numbers below `values`, of which these
+    /// `hashes` are known, and groups those that `group_of` translates.
+    fn extend(
+        &mut self,
+        values: usize,
+        hashes: impl Iterator<Item = (u32, u128)>,
+        groups: impl Iterator<Item = (u32, impl Iterator<Item = u32>)>,
+        group_of: &[u32],
+    ) {
+        let mut number_of = vec![0; values];
+        for (value, hash) in hashes {
+            let next = self.numbers.len() as u32;
+            number_of[value as usize] = *self.numbers.entry(hash).or_insert(next);
+        }
+        for (group, values) in groups {
+            let values = values.map(|value| number_of[value as usize]);
+            self.sets.extend(group_of[group as usize], values);
+        }
     }
 }
