@@ -80,7 +80,9 @@ impl<'a> Syncers<'a> {
     ) -> Result<Vec<Vec<u8>>, String> {
         let (mut outcome, mut emptied) = (Ok(()), Vec::with_capacity(files.len()));
         let mut note = |(synced, bytes): Synced| {
-            outcome = std::mem::replace(&mut outcome, Ok(())).and(synced);
+            if outcome.is_ok() {
+                outcome = synced;
+            }
             emptied.push(bytes);
         };
         while let Some(own) = files.next() {
